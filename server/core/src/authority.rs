@@ -1,0 +1,254 @@
+//! Who may do what to whom. Authority is decided here, at the writer's serial point, against the
+//! index that the change will be applied to, so that it cannot race with the actor's own loss of
+//! authority. Two rules close escalation whatever the command: nobody gives or loosens anything
+//! for an application that holds more management authority than the actor, and the last usable
+//! administrator stays.
+
+use crate::event::*;
+use crate::{
+    Actor, ApplicationId, Command, GrantMode, Index, ManagementScope, Millis, Refusal, RoleId,
+    ScopeBits,
+};
+
+/// What an actor may do, as of an index.
+pub(crate) enum Authority {
+    /// Writ itself, or a person at the machine.
+    Local,
+    /// An application with a token of the management API, or without one for its own tokens.
+    Application {
+        id: ApplicationId,
+        scopes: ScopeBits,
+    },
+}
+
+impl Authority {
+    /// The authority of an actor: the scopes of its token that it still has.
+    pub(crate) fn of(index: &Index, actor: &Actor) -> Result<Self, Refusal> {
+        let (id, jti, scopes) = match actor {
+            Actor::Operator { .. } | Actor::System { .. } => return Ok(Self::Local),
+            Actor::Application {
+                id, jti, scopes, ..
+            } => (*id, *jti, scopes),
+        };
+        let unusable = Refusal::ActorUnusable { application: id };
+        let Some(application) = index.application(id).filter(|app| app.enabled) else {
+            return Err(unusable);
+        };
+        if jti.is_some_and(|jti| index.is_revoked(jti) || application.has_cut(jti.millis())) {
+            return Err(unusable);
+        }
+        let Some(management) = index.management() else {
+            return Err(Refusal::NotInitialized);
+        };
+        let in_token: ScopeBits = scopes
+            .iter()
+            .filter_map(|name| management.bit(name.as_str()))
+            .collect();
+        let scopes = in_token.intersection(&index.granted(application, management.id));
+        Ok(Self::Application { id, scopes })
+    }
+
+    /// Whether the actor may ask this at all.
+    pub(crate) fn permit(&self, command: &Command) -> Result<(), Refusal> {
+        let Self::Application { id, scopes } = self else {
+            return Ok(());
+        };
+        // An application ends its own tokens without further authority (RFC 7009 §2.1).
+        if matches!(command, Command::RevokeToken { application, .. } if application == id) {
+            return Ok(());
+        }
+        match command.required_scope() {
+            None => Err(Refusal::ActorNotLocal),
+            Some(scope) if scopes.contains(scope.bit()) => Ok(()),
+            Some(scope) => Err(Refusal::ActorNotPermitted { scope }),
+        }
+    }
+
+    /// Whether the actor may bring these events about.
+    pub(crate) fn check(
+        &self,
+        index: &Index,
+        now: Millis,
+        events: &[Event],
+    ) -> Result<(), Refusal> {
+        let Self::Application { scopes, .. } = self else {
+            return Ok(());
+        };
+        let mut after = index.clone();
+        for event in events {
+            after.apply_event(after.next_position(), now, event);
+        }
+        for event in events {
+            for id in strengthened(index, &after, event) {
+                check_application(index, &after, id, scopes)?;
+            }
+            if let Some(role) = handed_out(event) {
+                check_role(index, &after, role, scopes)?;
+            }
+        }
+        if has_usable_administrator(index, now) && !has_usable_administrator(&after, now) {
+            return Err(Refusal::LastAdministrator);
+        }
+        Ok(())
+    }
+}
+
+/// The management scopes an application could come to use: its grant, whatever its roles, its
+/// secrets or its state are now. Counting less would let someone prepare an application before
+/// its authority is completed by another.
+fn potential(index: &Index, id: ApplicationId) -> ScopeBits {
+    let grant = index
+        .management()
+        .and_then(|management| index.application(id)?.grant(management.id).cloned());
+    grant.map(|grant| grant.scopes).unwrap_or_default()
+}
+
+fn check_application(
+    before: &Index,
+    after: &Index,
+    id: ApplicationId,
+    mine: &ScopeBits,
+) -> Result<(), Refusal> {
+    if !potential(before, id).is_subset(mine) {
+        return Err(Refusal::ActorOutranked { application: id });
+    }
+    lacking(after, &potential(after, id), mine)
+}
+
+/// The scopes of a role that is created, loosened or assigned, and those who have it.
+fn check_role(
+    before: &Index,
+    after: &Index,
+    role: RoleId,
+    mine: &ScopeBits,
+) -> Result<(), Refusal> {
+    let Some((role, management)) = after.role(role).zip(after.management()) else {
+        return Ok(());
+    };
+    if let Some(bits) = role.scopes.get(&management.id) {
+        lacking(after, bits, mine)?;
+    }
+    let loosened = before.role(role.id).is_some_and(|old| {
+        role.scopes
+            .iter()
+            .any(|(api, bits)| !old.scopes.get(api).is_some_and(|b| bits.is_subset(b)))
+    });
+    if loosened {
+        for holder in after
+            .administrators()
+            .filter(|app| app.roles.contains(&role.id))
+        {
+            check_application(before, after, holder.id, mine)?;
+        }
+    }
+    Ok(())
+}
+
+fn lacking(index: &Index, given: &ScopeBits, mine: &ScopeBits) -> Result<(), Refusal> {
+    if given.is_subset(mine) {
+        return Ok(());
+    }
+    let missing: ScopeBits = given.iter().filter(|bit| !mine.contains(*bit)).collect();
+    let scopes = index
+        .management()
+        .map(|api| api.names(&missing))
+        .unwrap_or_default();
+    Err(Refusal::ActorLacksAuthority { scopes })
+}
+
+/// The applications to which an event gives something, or for which it loosens something.
+/// Exhaustive on purpose: a new event must say whom it strengthens.
+fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<ApplicationId> {
+    match event {
+        Event::ApplicationCreated(e) => vec![e.id],
+        Event::ApplicationRenamed(e) => vec![e.id],
+        Event::ApplicationEnabled(e) => vec![e.id],
+        Event::ApplicationLabelled(e) => vec![e.id],
+        Event::ApplicationTokenSettingsChanged(e) => vec![e.id],
+        Event::ApplicationSecretAdded(e) => vec![e.application],
+        Event::ApplicationRoleAssigned(e) => vec![e.application],
+        Event::GrantAdded(e) => vec![e.application],
+        Event::GrantChanged(e) => {
+            let grant = |index: &Index| index.application(e.application)?.grant(e.api).cloned();
+            let loosened = match (grant(before), grant(after)) {
+                (Some(old), Some(new)) => {
+                    !new.scopes.is_subset(&old.scopes)
+                        || (old.mode == GrantMode::Rbac && new.mode == GrantMode::None)
+                }
+                _ => true,
+            };
+            if loosened {
+                vec![e.application]
+            } else {
+                Vec::new()
+            }
+        }
+        Event::ApiResourceCreated(e) => e.guards.clone(),
+        Event::ApiResourceGuardsChanged(e) => {
+            let old = before
+                .api(e.id)
+                .map(|api| api.guards.clone())
+                .unwrap_or_default();
+            e.guards
+                .iter()
+                .copied()
+                .filter(|guard| !old.contains(guard))
+                .collect()
+        }
+        Event::LogCreated(_)
+        | Event::ServerStarted(_)
+        | Event::SettingsChanged(_)
+        | Event::CommandHadNoEffect(_)
+        | Event::ApiResourceRenamed(_)
+        | Event::ApiResourceAuthorizationChanged(_)
+        | Event::ApiResourceProfileChanged(_)
+        | Event::ApiResourceRemoved(_)
+        | Event::ScopeAdded(_)
+        | Event::ScopeDescribed(_)
+        | Event::ScopeRemoved(_)
+        | Event::ApplicationDisabled(_)
+        | Event::ApplicationRemoved(_)
+        | Event::ApplicationSecretRevoked(_)
+        | Event::ApplicationRoleUnassigned(_)
+        | Event::ApplicationTokensCut(_)
+        | Event::GrantRemoved(_)
+        | Event::RoleCreated(_)
+        | Event::RoleRenamed(_)
+        | Event::RoleScopesChanged(_)
+        | Event::RoleRemoved(_)
+        | Event::SigningKeyMade(_)
+        | Event::SigningKeyActivated(_)
+        | Event::SigningKeyRetired(_)
+        | Event::SigningKeyRevoked(_)
+        | Event::SigningKeyRemoved(_)
+        | Event::TokenRevoked(_)
+        | Event::IssuancesSealed(_) => Vec::new(),
+    }
+}
+
+/// The role whose scopes an event hands out.
+fn handed_out(event: &Event) -> Option<RoleId> {
+    match event {
+        Event::RoleCreated(e) => Some(e.id),
+        Event::RoleScopesChanged(e) => Some(e.id),
+        Event::ApplicationRoleAssigned(e) => Some(e.role),
+        _ => None,
+    }
+}
+
+/// Whether some application can administer everything now: enabled, with a secret that works and
+/// every scope of the management API.
+fn has_usable_administrator(index: &Index, now: Millis) -> bool {
+    let Some(management) = index.management() else {
+        return false;
+    };
+    let all: ScopeBits = ManagementScope::ALL
+        .iter()
+        .map(|scope| scope.bit())
+        .collect();
+    index.administrators().any(|app| {
+        app.enabled
+            && app.secrets.iter().any(|secret| secret.is_valid(now))
+            && all.is_subset(&index.granted(app, management.id))
+    })
+}

@@ -1,0 +1,326 @@
+//! The token path's question: which scopes does this application get, for which API resources?
+//! Pure and quick: it reads one version of the index and says so.
+
+use crate::{
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, OmittedScopes,
+    Position, ScopeBits, ScopeName, TokenType, UnauthorizedScopes, limits,
+};
+use std::sync::Arc;
+
+/// What is asked for, as it came over the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// The `scope` parameter (RFC 6749 §3.3): names separated by single spaces.
+    pub scope: Option<&'a str>,
+    /// The `resource` parameters (RFC 8707 §2), in their order.
+    pub resources: &'a [&'a str],
+}
+
+/// The most that can be granted: what policies may shrink and never widen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitled {
+    /// The application.
+    pub application: Arc<Application>,
+    /// The API resources the token is for: never none.
+    pub apis: Vec<Arc<ApiResource>>,
+    /// The scopes, sorted.
+    pub scopes: Vec<ScopeName>,
+    /// Asked scopes that were left out (`scopes.unauthorized = "drop"`).
+    pub dropped: Vec<Box<str>>,
+    /// The values of `aud`.
+    pub audience: Vec<Arc<str>>,
+    /// The lifetime in seconds.
+    pub lifetime_seconds: u32,
+    /// The signature algorithm.
+    pub algorithm: Algorithm,
+    /// The `typ` of the header.
+    pub typ: TokenType,
+    /// The last event that this answer could depend on: the index it was made from.
+    pub as_of: Position,
+    /// The position of the last change of anything it does depend on.
+    pub version: Position,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The application is gone or disabled.
+    #[error("the application is unknown or disabled")]
+    ApplicationUnusable,
+    /// A scope is not written as RFC 6749 §3.3 says, or there are too many.
+    #[error(
+        "the scope parameter is not a list of at most {} scope names separated by single spaces",
+        limits::SCOPES_PER_REQUEST
+    )]
+    ScopeMalformed,
+    /// Scopes are unknown or not granted.
+    #[error("not granted to this application: {}", .scopes.join(" "))]
+    ScopesUnauthorized {
+        /// Which ones.
+        scopes: Vec<Box<str>>,
+    },
+    /// Nothing is left, and no `resource` was named: the token would have no audience.
+    #[error("no scope to grant: name the scopes, or the API resource by the parameter resource")]
+    NothingToGrant,
+    /// Too many `resource` parameters.
+    #[error("at most {} resource parameters", limits::RESOURCES_PER_REQUEST)]
+    TooManyResources,
+    /// A named API resource is unknown or not authorized: which of the two is not told.
+    #[error("unknown or not authorized for this application: {resource}")]
+    ResourceUnauthorized {
+        /// Which one.
+        resource: Box<str>,
+    },
+    /// Scopes of several API resources that are not all named.
+    #[error("these scopes belong to several API resources; name each by the parameter resource, or ask for one at a time: {}", .identifiers.join(" "))]
+    SeveralResources {
+        /// Their identifiers.
+        identifiers: Vec<Box<str>>,
+    },
+    /// The API resources want tokens that differ.
+    #[error("these API resources want different kinds of token; ask for one at a time: {}", .identifiers.join(" "))]
+    ProfilesDiffer {
+        /// Their identifiers.
+        identifiers: Vec<Box<str>>,
+    },
+    /// The management API shares a token with nothing.
+    #[error("the management API never shares a token with another API resource")]
+    ManagementAlone,
+}
+
+/// Decides what an application is entitled to.
+///
+/// # Errors
+/// A [`Denial`] when there is nothing to grant, or something must not be granted.
+pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entitled, Denial> {
+    let application = index.application(id).filter(|app| app.enabled);
+    let application = application.ok_or(Denial::ApplicationUnusable)?;
+    let settings = index.settings();
+
+    let mut wanted = named_resources(index, application, ask.resources)?;
+    let named = wanted.len();
+    let mut dropped: Vec<Box<str>> = Vec::new();
+    match ask.scope {
+        Some(text) => {
+            for name in split_scope(text)? {
+                match permitted(index, application, name) {
+                    Some((api, bit)) => add(index, &mut wanted, api, bit),
+                    None => dropped.push(name.into()),
+                }
+            }
+        }
+        None if named > 0 => {
+            for (api, scopes) in &mut wanted {
+                *scopes = available(index, application, api);
+            }
+        }
+        None if settings.scopes_omitted == OmittedScopes::All => {
+            for api in application
+                .grants
+                .iter()
+                .filter_map(|grant| index.api(grant.api))
+            {
+                let scopes = available(index, application, api);
+                if !api.is_management() && !scopes.is_empty() {
+                    wanted.push((Arc::clone(api), scopes));
+                }
+            }
+        }
+        None => {}
+    }
+    if !dropped.is_empty() && settings.scopes_unauthorized == UnauthorizedScopes::Reject {
+        return Err(Denial::ScopesUnauthorized { scopes: dropped });
+    }
+    if wanted.is_empty() {
+        return Err(Denial::NothingToGrant);
+    }
+    check_together(&wanted, named, settings.scopes_combine_apis)?;
+
+    let first = wanted[0].0.profile;
+    let lifetimes = wanted
+        .iter()
+        .map(|(api, _)| {
+            api.profile
+                .lifetime_seconds
+                .unwrap_or(settings.tokens_lifetime_seconds)
+        })
+        .chain(
+            application
+                .token_settings
+                .as_ref()
+                .and_then(|s| s.lifetime_seconds),
+        );
+    let lifetime_seconds = lifetimes.min().unwrap_or(settings.tokens_lifetime_seconds);
+    let mut scopes: Vec<ScopeName> = wanted
+        .iter()
+        .flat_map(|(api, bits)| api.names(bits))
+        .collect();
+    scopes.sort_unstable();
+    let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
+    let version = version(index, application, &apis, first.algorithm);
+    Ok(Entitled {
+        audience: audience(application, &apis),
+        application: Arc::clone(application),
+        apis,
+        scopes,
+        dropped,
+        lifetime_seconds,
+        algorithm: first.algorithm,
+        typ: first.typ,
+        as_of: index.head().unwrap_or_default(),
+        version,
+    })
+}
+
+/// The position of the last change of anything that an entitlement depends on; `None` when it
+/// would not be given any more. A token leaves only while this is what the entitlement says.
+#[must_use]
+pub fn entitlement_version(index: &Index, entitled: &Entitled) -> Option<Position> {
+    let application = index
+        .application(entitled.application.id)
+        .filter(|app| app.enabled)?;
+    let apis: Option<Vec<Arc<ApiResource>>> = entitled
+        .apis
+        .iter()
+        .map(|api| index.api(api.id).cloned())
+        .collect();
+    Some(version(index, application, &apis?, entitled.algorithm))
+}
+
+fn version(
+    index: &Index,
+    application: &Application,
+    apis: &[Arc<ApiResource>],
+    algorithm: Algorithm,
+) -> Position {
+    let roles = application
+        .roles
+        .iter()
+        .filter_map(|role| index.role(*role))
+        .map(|r| r.version);
+    let key = index.active_key(algorithm).map(|key| key.version);
+    let parts = apis.iter().map(|api| api.version).chain(roles).chain(key);
+    parts
+        .chain([application.version, index.settings().version])
+        .max()
+        .unwrap_or_default()
+}
+
+type Wanted = Vec<(Arc<ApiResource>, ScopeBits)>;
+
+fn named_resources(
+    index: &Index,
+    application: &Application,
+    resources: &[&str],
+) -> Result<Wanted, Denial> {
+    if resources.len() > limits::RESOURCES_PER_REQUEST {
+        return Err(Denial::TooManyResources);
+    }
+    let mut wanted = Wanted::new();
+    for resource in resources {
+        let api = index
+            .api_identified(resource)
+            .filter(|api| !api.requires_authorization || application.grant(api.id).is_some())
+            .ok_or_else(|| Denial::ResourceUnauthorized {
+                resource: (*resource).into(),
+            })?;
+        if wanted.iter().all(|(other, _)| other.id != api.id) {
+            wanted.push((Arc::clone(api), ScopeBits::default()));
+        }
+    }
+    Ok(wanted)
+}
+
+fn split_scope(text: &str) -> Result<Vec<&str>, Denial> {
+    let names: Vec<&str> = text
+        .split(' ')
+        .take(limits::SCOPES_PER_REQUEST + 1)
+        .collect();
+    let well_formed = names.len() <= limits::SCOPES_PER_REQUEST
+        && names.iter().all(|name| name.parse::<ScopeName>().is_ok());
+    if well_formed {
+        Ok(names)
+    } else {
+        Err(Denial::ScopeMalformed)
+    }
+}
+
+/// All scopes of an API resource that an application may have.
+fn available(index: &Index, application: &Application, api: &ApiResource) -> ScopeBits {
+    if api.requires_authorization {
+        index.granted(application, api.id)
+    } else {
+        api.all_scopes()
+    }
+}
+
+fn permitted(index: &Index, application: &Application, name: &str) -> Option<(ApiId, u16)> {
+    let (id, bit) = index.scope(name)?;
+    available(index, application, index.api(id)?)
+        .contains(bit)
+        .then_some((id, bit))
+}
+
+fn add(index: &Index, wanted: &mut Wanted, id: ApiId, bit: u16) {
+    match wanted.iter_mut().find(|(api, _)| api.id == id) {
+        Some((_, scopes)) => scopes.insert(bit),
+        None => {
+            if let Some(api) = index.api(id) {
+                wanted.push((Arc::clone(api), ScopeBits::from_iter([bit])));
+            }
+        }
+    }
+}
+
+fn check_together(wanted: &Wanted, named: usize, combine: bool) -> Result<(), Denial> {
+    if wanted.len() == 1 {
+        return Ok(());
+    }
+    if wanted.iter().any(|(api, _)| api.is_management()) {
+        return Err(Denial::ManagementAlone);
+    }
+    let identifiers = || {
+        wanted
+            .iter()
+            .map(|(api, _)| api.identifier.as_str().into())
+            .collect::<Vec<Box<str>>>()
+    };
+    if wanted.len() > named && !combine {
+        return Err(Denial::SeveralResources {
+            identifiers: identifiers(),
+        });
+    }
+    let first = wanted[0].0.profile;
+    let agree = wanted
+        .iter()
+        .all(|(api, _)| api.profile.algorithm == first.algorithm && api.profile.typ == first.typ);
+    if agree {
+        Ok(())
+    } else {
+        Err(Denial::ProfilesDiffer {
+            identifiers: identifiers(),
+        })
+    }
+}
+
+/// The `aud` of the token. The management API's is always its own identifier and nothing else.
+fn audience(application: &Application, apis: &[Arc<ApiResource>]) -> Vec<Arc<str>> {
+    let identifiers = apis.iter().map(|api| api.identifier.shared());
+    let Some(settings) = application
+        .token_settings
+        .as_deref()
+        .filter(|_| !apis.iter().any(|api| api.is_management()))
+    else {
+        return identifiers.collect();
+    };
+    let extra = settings
+        .extra_audiences
+        .iter()
+        .map(crate::Identifier::shared);
+    match settings.audience {
+        Audience::Api => identifiers.chain(extra).collect(),
+        Audience::ClientId => std::iter::once(application.id.to_string().into())
+            .chain(extra)
+            .collect(),
+    }
+}

@@ -1,0 +1,217 @@
+//! Events as stored bytes, and back. One JSON object an event, with this order of members:
+//!
+//! ```text
+//! {"v":1, "id":…, "time":RFC 3339, "kind":"application.created", "kv":1, "actor":{…}, "cmd":…,
+//!  "seq":0, "of":1, "idem":{…}?, "reason":hex?, "corr":…?, "cause":…?, "data":{…}}
+//! ```
+//!
+//! The bytes are hashed as stored and never written again, so a reader must take every version
+//! that was ever written. Upcasters, when a kind gets a second version, live here and are pure.
+
+use crate::event::{Event, Idempotency, Recorded};
+use crate::{Actor, CommandId, EventId, Millis, Position, limits};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The version of the envelope.
+const ENVELOPE: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    v: u8,
+    id: EventId,
+    time: Millis,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    kv: u16,
+    actor: Actor,
+    cmd: CommandId,
+    seq: u32,
+    of: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idem: Option<Idempotency>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "hex32_option"
+    )]
+    reason: Option<[u8; 32]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    corr: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Box<str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// An event cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// Over [`limits::EVENT_BYTES`].
+    #[error(
+        "an event of {bytes} bytes is over the limit of {}",
+        limits::EVENT_BYTES
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A bug: every event is made to be written.
+    #[error("an event cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Stored bytes cannot be read as an event. The log must not be opened: leaving out an event that
+/// is not understood could leave out a revocation.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not an event of any version.
+    #[error("the event at position {position} is damaged: {source}")]
+    Damaged {
+        /// Its place.
+        position: Position,
+        /// What the reader stumbled over.
+        source: serde_json::Error,
+    },
+    /// Written by a newer Writ.
+    #[error(
+        "the event at position {position} is of a kind this version of Writ does not know: {kind} v{version}; a newer version wrote it, use that one"
+    )]
+    Unknown {
+        /// Its place.
+        position: Position,
+        /// Its kind.
+        kind: String,
+        /// The version of its kind, or 0 for an unknown envelope.
+        version: u16,
+    },
+}
+
+/// The bytes to store.
+///
+/// # Errors
+/// When they would be more than [`limits::EVENT_BYTES`].
+pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, EncodeError> {
+    let data = recorded.event.data()?;
+    let bytes = serde_json::to_vec(&Envelope {
+        v: ENVELOPE,
+        id: recorded.id,
+        time: recorded.at,
+        kind: Cow::Borrowed(recorded.event.kind()),
+        kv: recorded.event.kind_version(),
+        actor: recorded.actor.clone(),
+        cmd: recorded.command,
+        seq: recorded.sequence,
+        of: recorded.of,
+        idem: recorded.idempotency,
+        reason: recorded.reason,
+        corr: recorded.correlation.clone(),
+        cause: recorded.cause.clone(),
+        data: &data,
+    })?;
+    if bytes.len() > limits::EVENT_BYTES {
+        return Err(EncodeError::TooLarge { bytes: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+/// The event in stored bytes.
+///
+/// # Errors
+/// When they are damaged, or of a kind or version that this code does not know.
+pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError> {
+    let damaged = |source| DecodeError::Damaged { position, source };
+    let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(damaged)?;
+    let unknown = |version| DecodeError::Unknown {
+        position,
+        kind: envelope.kind.to_string(),
+        version,
+    };
+    if envelope.v != ENVELOPE {
+        return Err(unknown(0));
+    }
+    let event = Event::from_data(&envelope.kind, envelope.kv, envelope.data)
+        .ok_or_else(|| unknown(envelope.kv))?
+        .map_err(damaged)?;
+    Ok(Recorded {
+        position,
+        id: envelope.id,
+        at: envelope.time,
+        actor: envelope.actor,
+        command: envelope.cmd,
+        sequence: envelope.seq,
+        of: envelope.of,
+        idempotency: envelope.idem,
+        reason: envelope.reason,
+        correlation: envelope.corr,
+        cause: envelope.cause,
+        event,
+    })
+}
+
+/// 32 bytes as 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8; 32]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 15])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+/// 32 bytes from 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// 32 bytes as lower-case hexadecimal in JSON.
+pub(crate) mod hex32 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::hex(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        super::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))
+    }
+}
+
+mod hex32_option {
+    use serde::{Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
+    pub fn serialize<S: Serializer>(
+        bytes: &Option<[u8; 32]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::hex32::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; 32]>, D::Error> {
+        super::hex32::deserialize(deserializer).map(Some)
+    }
+}

@@ -1,0 +1,696 @@
+//! The grant index: what the log adds up to. Every map is persistent, so that a clone is O(1) and
+//! a reader keeps exactly the version it took while the writer builds the next.
+//!
+//! `apply` cannot fail and holds no rules: whatever it could object to was `decide`'s job.
+
+use crate::event::*;
+use crate::{
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, Grant, GrantMode, Identifier, Jti,
+    KeyState, Kid, Millis, Name, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings,
+    SigningKey, limits,
+};
+use imbl::{OrdMap, OrdSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// The projection of the log up to a position. Two indexes of one log at one position are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    log_id: Option<Arc<str>>,
+    next: u64,
+    last_at: Millis,
+    settings: Arc<Settings>,
+    apis: OrdMap<ApiId, Arc<ApiResource>>,
+    identifiers: OrdMap<Identifier, ApiId>,
+    scopes: OrdMap<ScopeName, (ApiId, u16)>,
+    management: Option<ApiId>,
+    apis_made: u32,
+    roles: OrdMap<RoleId, Arc<Role>>,
+    role_names: OrdMap<Name, RoleId>,
+    roles_made: u32,
+    applications: OrdMap<ApplicationId, Arc<Application>>,
+    /// Applications with a grant to the management API.
+    administrators: OrdSet<ApplicationId>,
+    /// How many applications have each extra audience.
+    extra_audiences: OrdMap<Identifier, u32>,
+    keys: OrdMap<Kid, Arc<SigningKey>>,
+    /// The active key of each algorithm, in the order of [`Algorithm::ALL`].
+    active_keys: [Option<Arc<SigningKey>>; 4],
+    revoked: OrdMap<Jti, (ApplicationId, Millis)>,
+    revoked_by_expiry: OrdSet<(Millis, Jti)>,
+    revocations: OrdMap<ApplicationId, u32>,
+    repeatables: OrdMap<[u8; 32], Repeatable>,
+    repeatables_by_time: OrdSet<(Millis, [u8; 32])>,
+}
+
+/// A command that came with an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeatable {
+    /// SHA-256 of what was asked.
+    pub body: [u8; 32],
+    /// The position of its first event.
+    pub first: Position,
+    /// The position of its last event.
+    pub last: Position,
+    /// What it was about.
+    pub subject: Entity,
+}
+
+impl Index {
+    /// How many events are in it: the position of the next one.
+    #[must_use]
+    pub fn next_position(&self) -> Position {
+        Position(self.next)
+    }
+
+    /// The position of the last event in it, if there is one.
+    #[must_use]
+    pub fn head(&self) -> Option<Position> {
+        self.next.checked_sub(1).map(Position)
+    }
+
+    /// The time of the last event in it.
+    #[must_use]
+    pub fn last_at(&self) -> Millis {
+        self.last_at
+    }
+
+    /// The name of the log, once it has begun.
+    #[must_use]
+    pub fn log_id(&self) -> Option<&Arc<str>> {
+        self.log_id.as_ref()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// An API resource by id.
+    #[must_use]
+    pub fn api(&self, id: ApiId) -> Option<&Arc<ApiResource>> {
+        self.apis.get(&id)
+    }
+
+    /// An API resource by its identifier.
+    #[must_use]
+    pub fn api_identified(&self, identifier: &str) -> Option<&Arc<ApiResource>> {
+        self.apis.get(self.identifiers.get(identifier)?)
+    }
+
+    /// The management API, once the log has begun.
+    #[must_use]
+    pub fn management(&self) -> Option<&Arc<ApiResource>> {
+        self.apis.get(&self.management?)
+    }
+
+    /// API resources after an id, in the order of creation.
+    pub fn apis(&self, after: Option<ApiId>) -> impl Iterator<Item = &Arc<ApiResource>> {
+        self.apis
+            .range((
+                after.map_or(Bound::Unbounded, Bound::Excluded),
+                Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// The API resource and number of a scope.
+    #[must_use]
+    pub fn scope(&self, name: &str) -> Option<(ApiId, u16)> {
+        self.scopes.get(name).copied()
+    }
+
+    /// An application.
+    #[must_use]
+    pub fn application(&self, id: ApplicationId) -> Option<&Arc<Application>> {
+        self.applications.get(&id)
+    }
+
+    /// Applications after an id, in the order of their ids.
+    pub fn applications(
+        &self,
+        after: Option<ApplicationId>,
+    ) -> impl Iterator<Item = &Arc<Application>> {
+        self.applications
+            .range((
+                after.map_or(Bound::Unbounded, Bound::Excluded),
+                Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// How many applications there are.
+    #[must_use]
+    pub fn application_count(&self) -> usize {
+        self.applications.len()
+    }
+
+    /// How many API resources there are.
+    #[must_use]
+    pub fn api_count(&self) -> usize {
+        self.apis.len()
+    }
+
+    /// How many roles there are.
+    #[must_use]
+    pub fn role_count(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// Applications with a grant to the management API.
+    pub fn administrators(&self) -> impl Iterator<Item = &Arc<Application>> {
+        self.administrators
+            .iter()
+            .filter_map(|id| self.applications.get(id))
+    }
+
+    /// A role.
+    #[must_use]
+    pub fn role(&self, id: RoleId) -> Option<&Arc<Role>> {
+        self.roles.get(&id)
+    }
+
+    /// A role by its name.
+    #[must_use]
+    pub fn role_named(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.get(self.role_names.get(name)?)
+    }
+
+    /// Roles after an id, in the order of creation.
+    pub fn roles(&self, after: Option<RoleId>) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles
+            .range((
+                after.map_or(Bound::Unbounded, Bound::Excluded),
+                Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// A role's scopes by name, sorted.
+    #[must_use]
+    pub fn role_scopes(&self, role: &Role) -> Vec<ScopeName> {
+        let mut names: Vec<ScopeName> = role
+            .scopes
+            .iter()
+            .filter_map(|(api, bits)| Some(self.api(*api)?.names(bits)))
+            .flatten()
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A signing key.
+    #[must_use]
+    pub fn key(&self, kid: &str) -> Option<&Arc<SigningKey>> {
+        self.keys.get(kid)
+    }
+
+    /// Signing keys, sorted by kid.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<SigningKey>> {
+        self.keys.values()
+    }
+
+    /// The key that signs with an algorithm.
+    #[must_use]
+    pub fn active_key(&self, algorithm: Algorithm) -> Option<&Arc<SigningKey>> {
+        self.active_keys[algorithm as usize].as_ref()
+    }
+
+    /// Whether a token was revoked by its `jti`.
+    #[must_use]
+    pub fn is_revoked(&self, jti: Jti) -> bool {
+        self.revoked.contains_key(&jti)
+    }
+
+    /// How many token revocations are in force.
+    #[must_use]
+    pub fn revoked_count(&self) -> usize {
+        self.revoked.len()
+    }
+
+    /// How many token revocations of an application are in force.
+    #[must_use]
+    pub fn revocations_of(&self, application: ApplicationId) -> u32 {
+        self.revocations.get(&application).copied().unwrap_or(0)
+    }
+
+    /// Whether some application has this extra audience.
+    #[must_use]
+    pub fn is_extra_audience(&self, audience: &str) -> bool {
+        self.extra_audiences.contains_key(audience)
+    }
+
+    /// What a command with this hashed idempotency key was.
+    #[must_use]
+    pub fn repeatable(&self, key: &[u8; 32], now: Millis) -> Option<&Repeatable> {
+        let found = self.repeatables.get(key)?;
+        // Between two events log time stands still; the clock may already be past the day.
+        let forgotten = self
+            .repeatables_by_time
+            .range(
+                ..=(
+                    Millis(now.0.saturating_sub(limits::IDEMPOTENCY_MS)),
+                    [0xff; 32],
+                ),
+            )
+            .any(|(_, old)| old == key);
+        (!forgotten).then_some(found)
+    }
+
+    /// The scopes of an API resource that an application gets by its grant and roles, now.
+    #[must_use]
+    pub fn granted(&self, application: &Application, api: ApiId) -> ScopeBits {
+        let Some(grant) = application.grant(api) else {
+            return ScopeBits::default();
+        };
+        match grant.mode {
+            GrantMode::None => grant.scopes.clone(),
+            GrantMode::Rbac => {
+                let mut by_roles = ScopeBits::default();
+                for role in application.roles.iter().filter_map(|id| self.roles.get(id)) {
+                    if let Some(bits) = role.scopes.get(&api) {
+                        by_roles = by_roles.union(bits);
+                    }
+                }
+                grant.scopes.intersection(&by_roles)
+            }
+        }
+    }
+
+    /// The position of the last change of an entity: its ETag.
+    #[must_use]
+    pub fn version_of(&self, entity: &Entity) -> Option<Position> {
+        match entity {
+            Entity::ApiResource(id) => self.api(*id).map(|api| api.version),
+            Entity::Application(id) | Entity::Secret(id, _) => {
+                self.application(*id).map(|application| application.version)
+            }
+            Entity::Role(id) => self.role(*id).map(|role| role.version),
+            Entity::Settings => Some(self.settings.version),
+            Entity::SigningKey(kid) => self.key(kid.as_str()).map(|key| key.version),
+            Entity::Server | Entity::Token(_) => None,
+        }
+    }
+
+    /// Takes one recorded event.
+    // INVARIANT: depends on nothing but the index and the event.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        self.apply_event(recorded.position, recorded.at, &recorded.event);
+        if let (Some(idempotency), 0) = (recorded.idempotency, recorded.sequence) {
+            let subject = recorded.event.entities().swap_remove(0);
+            let last = Position(recorded.position.0 + u64::from(recorded.of.max(1)) - 1);
+            let entry = Repeatable {
+                body: idempotency.body,
+                first: recorded.position,
+                last,
+                subject,
+            };
+            self.repeatables.insert(idempotency.key, entry);
+            self.repeatables_by_time
+                .insert((recorded.at, idempotency.key));
+        }
+    }
+
+    /// Takes one event at a place and time; the part of `apply` that `decide` uses to look ahead.
+    pub(crate) fn apply_event(&mut self, position: Position, at: Millis, event: &Event) {
+        self.next = position.0 + 1;
+        self.last_at = at;
+        self.forget(at);
+        match event {
+            Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
+            Event::ServerStarted(_) | Event::CommandHadNoEffect(_) | Event::IssuancesSealed(_) => {}
+            Event::SettingsChanged(e) => {
+                Arc::make_mut(&mut self.settings).apply(&e.change, position)
+            }
+
+            Event::ApiResourceCreated(e) => self.create_api(e, position, at),
+            Event::ApiResourceRenamed(e) => {
+                self.edit_api(e.id, position, |api| api.name = e.name.clone());
+            }
+            Event::ApiResourceAuthorizationChanged(e) => {
+                self.edit_api(e.id, position, |api| {
+                    api.requires_authorization = e.requires_authorization
+                });
+            }
+            Event::ApiResourceProfileChanged(e) => {
+                self.edit_api(e.id, position, |api| api.profile = e.profile);
+            }
+            Event::ApiResourceGuardsChanged(e) => {
+                self.edit_api(e.id, position, |api| api.guards.clone_from(&e.guards));
+            }
+            Event::ApiResourceRemoved(e) => self.remove_api(e.id),
+            Event::ScopeAdded(e) => {
+                if let Some(api) = self.apis.get(&e.api) {
+                    let bit = u16::try_from(api.slots.len()).unwrap_or(u16::MAX);
+                    self.scopes.insert(e.scope.name.clone(), (e.api, bit));
+                }
+                self.edit_api(e.api, position, |api| api.slots.push(Some(e.scope.clone())));
+            }
+            Event::ScopeDescribed(e) => self.edit_api(e.api, position, |api| {
+                for scope in api
+                    .slots
+                    .iter_mut()
+                    .flatten()
+                    .filter(|scope| scope.name == e.name)
+                {
+                    scope.description.clone_from(&e.description);
+                }
+            }),
+            Event::ScopeRemoved(e) => {
+                self.scopes.remove(&e.name);
+                self.edit_api(e.api, position, |api| {
+                    for slot in &mut api.slots {
+                        if slot.as_ref().is_some_and(|scope| scope.name == e.name) {
+                            *slot = None;
+                        }
+                    }
+                });
+            }
+
+            Event::ApplicationCreated(e) => self.create_application(e, position, at),
+            Event::ApplicationRenamed(e) => {
+                self.edit_application(e.id, position, |app| app.name = e.name.clone());
+            }
+            Event::ApplicationDisabled(e) => {
+                self.edit_application(e.id, position, |app| app.enabled = false);
+            }
+            Event::ApplicationEnabled(e) => {
+                self.edit_application(e.id, position, |app| app.enabled = true);
+            }
+            Event::ApplicationLabelled(e) => {
+                self.edit_application(e.id, position, |app| app.labels = e.labels.clone());
+            }
+            Event::ApplicationTokenSettingsChanged(e) => {
+                self.forget_extra_audiences(e.id);
+                self.note_extra_audiences(&e.token_settings.extra_audiences);
+                self.edit_application(e.id, position, |app| {
+                    app.token_settings = stored(&e.token_settings);
+                });
+            }
+            Event::ApplicationRemoved(e) => {
+                self.forget_extra_audiences(e.id);
+                self.administrators.remove(&e.id);
+                self.applications.remove(&e.id);
+            }
+            Event::ApplicationSecretAdded(e) => {
+                self.edit_application(e.application, position, |app| {
+                    let secret = Secret {
+                        id: e.secret,
+                        digest: e.digest,
+                        created_at: at,
+                        expires_at: e.expires_at,
+                    };
+                    app.secrets = app.secrets.iter().cloned().chain([secret]).collect();
+                })
+            }
+            Event::ApplicationSecretRevoked(e) => {
+                self.edit_application(e.application, position, |app| {
+                    app.secrets = app
+                        .secrets
+                        .iter()
+                        .filter(|s| s.id != e.secret)
+                        .cloned()
+                        .collect();
+                })
+            }
+            Event::ApplicationRoleAssigned(e) => {
+                self.edit_application(e.application, position, |app| {
+                    let mut roles: Vec<RoleId> =
+                        app.roles.iter().copied().chain([e.role]).collect();
+                    roles.sort_unstable();
+                    roles.dedup();
+                    app.roles = roles.into();
+                })
+            }
+            Event::ApplicationRoleUnassigned(e) => {
+                self.edit_application(e.application, position, |app| {
+                    app.roles = app
+                        .roles
+                        .iter()
+                        .copied()
+                        .filter(|role| *role != e.role)
+                        .collect();
+                })
+            }
+            Event::ApplicationTokensCut(e) => {
+                self.edit_application(e.application, position, |app| app.tokens_cut_at = Some(at));
+            }
+
+            Event::GrantAdded(e) => {
+                self.put_grant(e.application, e.api, e.mode, &e.scopes, position);
+                if self.management == Some(e.api) {
+                    self.administrators.insert(e.application);
+                }
+            }
+            Event::GrantChanged(e) => {
+                self.put_grant(e.application, e.api, e.mode, &e.scopes, position)
+            }
+            Event::GrantRemoved(e) => {
+                if self.management == Some(e.api) {
+                    self.administrators.remove(&e.application);
+                }
+                self.edit_application(e.application, position, |app| {
+                    app.grants = app
+                        .grants
+                        .iter()
+                        .filter(|g| g.api != e.api)
+                        .cloned()
+                        .collect();
+                });
+            }
+
+            Event::RoleCreated(e) => {
+                self.roles_made = self.roles_made.max(e.id.0 + 1);
+                self.role_names.insert(e.name.clone(), e.id);
+                let role = Role {
+                    id: e.id,
+                    name: e.name.clone(),
+                    created_at: at,
+                    scopes: self.scopes_by_api(&e.scopes),
+                    version: position,
+                };
+                self.roles.insert(e.id, Arc::new(role));
+            }
+            Event::RoleRenamed(e) => {
+                if let Some(role) = self.roles.get_mut(&e.id).map(Arc::make_mut) {
+                    self.role_names.remove(&role.name);
+                    self.role_names.insert(e.name.clone(), e.id);
+                    role.name = e.name.clone();
+                    role.version = position;
+                }
+            }
+            Event::RoleScopesChanged(e) => {
+                let scopes = self.scopes_by_api(&e.scopes);
+                if let Some(role) = self.roles.get_mut(&e.id).map(Arc::make_mut) {
+                    role.scopes = scopes;
+                    role.version = position;
+                }
+            }
+            Event::RoleRemoved(e) => {
+                if let Some(role) = self.roles.remove(&e.id) {
+                    self.role_names.remove(&role.name);
+                }
+            }
+
+            Event::SigningKeyMade(e) => {
+                let key = SigningKey {
+                    kid: e.kid.clone(),
+                    algorithm: e.algorithm,
+                    jwk: e.jwk.clone(),
+                    made_at: at,
+                    state: KeyState::Published,
+                    version: position,
+                };
+                self.keys.insert(e.kid.clone(), Arc::new(key));
+            }
+            Event::SigningKeyActivated(e) => {
+                self.move_key(&e.kid, KeyState::Active { since: at }, position);
+            }
+            Event::SigningKeyRetired(e) => {
+                self.move_key(&e.kid, KeyState::Retired { until: e.until }, position);
+            }
+            Event::SigningKeyRevoked(e) => self.move_key(&e.kid, KeyState::Revoked, position),
+            Event::SigningKeyRemoved(e) => {
+                self.keys.remove(&e.kid);
+            }
+
+            Event::TokenRevoked(e) => {
+                self.revoked.insert(e.jti, (e.application, e.expires_at));
+                self.revoked_by_expiry.insert((e.expires_at, e.jti));
+                *self.revocations.entry(e.application).or_insert(0) += 1;
+            }
+        }
+    }
+
+    fn create_api(&mut self, e: &ApiResourceCreated, position: Position, at: Millis) {
+        self.apis_made = self.apis_made.max(e.id.0 + 1);
+        self.identifiers.insert(e.identifier.clone(), e.id);
+        for (bit, scope) in (0u16..).zip(&e.scopes) {
+            self.scopes.insert(scope.name.clone(), (e.id, bit));
+        }
+        let api = ApiResource {
+            id: e.id,
+            identifier: e.identifier.clone(),
+            name: e.name.clone(),
+            created_at: at,
+            requires_authorization: e.requires_authorization,
+            profile: e.profile,
+            guards: e.guards.clone(),
+            slots: e.scopes.iter().cloned().map(Some).collect(),
+            version: position,
+        };
+        if api.is_management() {
+            self.management = Some(e.id);
+        }
+        self.apis.insert(e.id, Arc::new(api));
+    }
+
+    fn remove_api(&mut self, id: ApiId) {
+        if let Some(api) = self.apis.remove(&id) {
+            self.identifiers.remove(&api.identifier);
+            for (_, scope) in api.scopes() {
+                self.scopes.remove(&scope.name);
+            }
+        }
+    }
+
+    fn edit_api(&mut self, id: ApiId, position: Position, edit: impl FnOnce(&mut ApiResource)) {
+        if let Some(api) = self.apis.get_mut(&id).map(Arc::make_mut) {
+            edit(api);
+            api.version = position;
+        }
+    }
+
+    fn create_application(&mut self, e: &ApplicationCreated, position: Position, at: Millis) {
+        self.note_extra_audiences(&e.token_settings.extra_audiences);
+        let application = Application {
+            id: e.id,
+            name: e.name.clone(),
+            created_at: at,
+            enabled: true,
+            labels: e.labels.clone(),
+            token_settings: stored(&e.token_settings),
+            secrets: Box::default(),
+            grants: Box::default(),
+            roles: Box::default(),
+            tokens_cut_at: None,
+            version: position,
+        };
+        self.applications.insert(e.id, Arc::new(application));
+    }
+
+    fn edit_application(
+        &mut self,
+        id: ApplicationId,
+        position: Position,
+        edit: impl FnOnce(&mut Application),
+    ) {
+        if let Some(application) = self.applications.get_mut(&id).map(Arc::make_mut) {
+            edit(application);
+            application.version = position;
+        }
+    }
+
+    fn put_grant(
+        &mut self,
+        application: ApplicationId,
+        api: ApiId,
+        mode: GrantMode,
+        scopes: &[ScopeName],
+        position: Position,
+    ) {
+        let scopes = self.scopes_by_api(scopes).remove(&api).unwrap_or_default();
+        self.edit_application(application, position, |app| {
+            let others = app.grants.iter().filter(|grant| grant.api != api).cloned();
+            let mut grants: Vec<Grant> = others.chain([Grant { api, mode, scopes }]).collect();
+            grants.sort_unstable_by_key(|grant| grant.api);
+            app.grants = grants.into();
+        });
+    }
+
+    /// Scopes by API resource and number.
+    pub(crate) fn scopes_by_api(
+        &self,
+        names: &[ScopeName],
+    ) -> std::collections::BTreeMap<ApiId, ScopeBits> {
+        let mut by_api = std::collections::BTreeMap::<ApiId, ScopeBits>::new();
+        for (api, bit) in names.iter().filter_map(|name| self.scope(name.as_str())) {
+            by_api.entry(api).or_default().insert(bit);
+        }
+        by_api
+    }
+
+    pub(crate) fn next_api(&self) -> ApiId {
+        ApiId(self.apis_made)
+    }
+
+    pub(crate) fn next_role(&self) -> RoleId {
+        RoleId(self.roles_made)
+    }
+
+    fn move_key(&mut self, kid: &Kid, state: KeyState, position: Position) {
+        let Some(key) = self.keys.get_mut(kid) else {
+            return;
+        };
+        let changed = Arc::make_mut(key);
+        changed.state = state;
+        changed.version = position;
+        let slot = &mut self.active_keys[key.algorithm as usize];
+        match state {
+            KeyState::Active { .. } => *slot = Some(Arc::clone(key)),
+            _ if slot.as_ref().is_some_and(|active| active.kid == *kid) => *slot = None,
+            _ => {}
+        }
+    }
+
+    fn note_extra_audiences(&mut self, audiences: &[Identifier]) {
+        for audience in audiences {
+            *self.extra_audiences.entry(audience.clone()).or_insert(0) += 1;
+        }
+    }
+
+    fn forget_extra_audiences(&mut self, id: ApplicationId) {
+        let Some(settings) = self
+            .applications
+            .get(&id)
+            .and_then(|a| a.token_settings.as_deref())
+        else {
+            return;
+        };
+        for audience in settings.extra_audiences.clone() {
+            match self.extra_audiences.get_mut(&audience) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.extra_audiences.remove(&audience)),
+            }
+        }
+    }
+
+    /// Forgets what log time has passed: revocations of expired tokens, old idempotency keys.
+    fn forget(&mut self, at: Millis) {
+        while let Some(&(expiry, jti)) = self.revoked_by_expiry.get_min() {
+            if expiry > at {
+                break;
+            }
+            self.revoked_by_expiry.remove(&(expiry, jti));
+            if let Some((application, _)) = self.revoked.remove(&jti) {
+                match self.revocations.get_mut(&application) {
+                    Some(count) if *count > 1 => *count -= 1,
+                    _ => drop(self.revocations.remove(&application)),
+                }
+            }
+        }
+        while let Some(&(made, key)) = self.repeatables_by_time.get_min() {
+            if made.0 + limits::IDEMPOTENCY_MS > at.0 {
+                break;
+            }
+            self.repeatables_by_time.remove(&(made, key));
+            self.repeatables.remove(&key);
+        }
+    }
+}
+
+/// Usual settings take no memory.
+fn stored(settings: &crate::TokenSettings) -> Option<Box<crate::TokenSettings>> {
+    (*settings != crate::TokenSettings::default()).then(|| Box::new(settings.clone()))
+}

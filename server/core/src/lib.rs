@@ -1,0 +1,54 @@
+//! The rules of Writ, and nothing else: no I/O, no clock, no randomness, no async, no unsafe.
+//!
+//! Two pure functions carry the domain. [`consider`] says what a command means for an [`Index`]:
+//! events, or a [`Refusal`]. [`Index::apply`] takes one recorded event and cannot fail. The token
+//! path asks a third, [`authorize`]: which scopes an application gets, as of which position.
+//!
+//! Where to go next: `command.rs` (what can be asked), `event.rs` (what can have happened),
+//! `decide.rs` (the rules), `authority.rs` (who may do what to whom), `index.rs` (the projection),
+//! `authorize.rs` (the token path), `codec.rs` (events as stored bytes).
+
+mod actor;
+mod api_resource;
+mod application;
+mod authority;
+mod authorize;
+pub mod codec;
+mod command;
+mod decide;
+mod event;
+mod id;
+mod index;
+mod key;
+pub mod limits;
+mod management;
+mod name;
+mod refusal;
+mod role;
+mod scope;
+mod settings;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod time;
+
+pub use actor::Actor;
+pub use api_resource::{ApiResource, ProfileChange, Scope, TokenProfile, TokenType};
+pub use application::{Application, Audience, Grant, GrantMode, Secret, TokenSettings};
+pub use authorize::{Ask, Denial, Entitled, authorize, entitlement_version};
+pub use command::{Command, NewScope, NewSecret, NewSigningKey};
+pub use decide::{Decision, Facts, Submission, consider};
+pub use event::*;
+pub use id::{ApiId, ApplicationId, CommandId, EventId, Jti, ParseIdError, RoleId, SecretId};
+pub use index::{Index, Repeatable};
+pub use key::{Algorithm, KeyState, Kid, PublicJwk, SigningKey};
+pub use management::{MANAGEMENT_IDENTIFIER, ManagementScope};
+pub use name::{Description, Identifier, Labels, Name, ParseNameError};
+pub use refusal::{Refusal, User};
+pub use role::Role;
+pub use scope::{ParseScopeError, ScopeBits, ScopeName};
+pub use settings::{OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes};
+pub use time::{Millis, ParseMillisError, Position};
+
+/// The version of the rules in this crate: it changes when the same commands can give other
+/// events, or the same log another index. Recorded by every `server.started`.
+pub const RULES_VERSION: u32 = 1;

@@ -1,0 +1,238 @@
+//! Texts that people choose: names, descriptions, identifiers, labels. They are parsed at the
+//! door, kept in events for ever and shown as they are, so control characters never get in.
+
+use crate::limits;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The text does not fit where it was given; the message says what would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseNameError(&'static str);
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The text, shared.
+            #[must_use]
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseNameError;
+
+            fn from_str(text: &str) -> Result<Self, ParseNameError> {
+                let check: fn(&str) -> Result<(), ParseNameError> = $check;
+                check(text).map(|()| Self(text.into()))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// Characters that could make a listing lie: controls, line separators, and the marks that change
+/// the direction of writing.
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+        )
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+text_type!(
+    /// A name for people. Permanent once recorded.
+    Name,
+    |text| {
+        let fits = (1..=limits::NAME_CHARS).contains(&text.chars().count());
+        if !fits || text.trim() != text || text.chars().any(is_hostile) {
+            return Err(ParseNameError(
+                "a name has 1 to 120 characters, none of them a control character, \
+                 and neither begins nor ends with space",
+            ));
+        }
+        Ok(())
+    }
+);
+
+text_type!(
+    /// A sentence for people. Permanent once recorded.
+    Description,
+    |text| {
+        if text.chars().count() > limits::DESCRIPTION_CHARS || text.chars().any(is_hostile) {
+            return Err(ParseNameError(
+                "a description has at most 500 characters, none of them a control character",
+            ));
+        }
+        Ok(())
+    }
+);
+
+text_type!(
+    /// The identifier of an API resource, and an audience: an absolute URI without a fragment
+    /// (RFC 8707 §2).
+    Identifier,
+    |text| {
+        let fault = ParseNameError(
+            "an identifier is an absolute URI of at most 255 ASCII characters, without fragment, \
+             such as https://courses.example/api or urn:example:courses",
+        );
+        let (scheme, rest) = text.split_once(':').ok_or(fault)?;
+        let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        let rest_ok = !rest.is_empty()
+            && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
+        if scheme_ok && rest_ok && text.len() <= limits::IDENTIFIER_BYTES {
+            Ok(())
+        } else {
+            Err(fault)
+        }
+    }
+);
+
+/// The labels of an application: string key/value pairs, sorted by key. Permanent once recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Labels(BTreeMap<Box<str>, Box<str>>);
+
+impl Labels {
+    /// Checks and takes over key/value pairs.
+    ///
+    /// # Errors
+    /// When there are more than 32, or a key or value does not fit.
+    pub fn new(pairs: BTreeMap<Box<str>, Box<str>>) -> Result<Self, ParseNameError> {
+        if pairs.len() > limits::LABELS_PER_APPLICATION {
+            return Err(ParseNameError("an application has at most 32 labels"));
+        }
+        for (key, value) in &pairs {
+            let key_ok = (1..=limits::LABEL_KEY_BYTES).contains(&key.len())
+                && key
+                    .bytes()
+                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/'));
+            if !key_ok {
+                return Err(ParseNameError(
+                    "a label key has 1 to 63 of the characters a-z 0-9 . _ - /",
+                ));
+            }
+            if value.len() > limits::LABEL_VALUE_BYTES || value.chars().any(is_hostile) {
+                return Err(ParseNameError(
+                    "a label value has at most 255 bytes, none of them a control character",
+                ));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The pairs, sorted by key.
+    #[must_use]
+    pub fn pairs(&self) -> &BTreeMap<Box<str>, Box<str>> {
+        &self.0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = BTreeMap::deserialize(deserializer)?;
+        Self::new(pairs).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_absolute_uris() {
+        for text in [
+            "https://courses.example/api",
+            "urn:writ:management",
+            "api:x",
+        ] {
+            assert!(text.parse::<Identifier>().is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "courses",
+            "/api",
+            ":x",
+            "1a:x",
+            "https:",
+            "https://a/#f",
+            "a:b c",
+            "a:\u{e9}",
+        ] {
+            assert!(text.parse::<Identifier>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_could_lie_are_refused() {
+        for text in [
+            "",
+            " x",
+            "x ",
+            "a\nb",
+            "a\u{0}b",
+            "evil\u{202e}txt",
+            &"x".repeat(121),
+        ] {
+            assert!(text.parse::<Name>().is_err(), "{text:?}");
+        }
+        assert!(
+            "Kurs-Verwaltung \u{2013} Ver\u{f6}ffentlichung"
+                .parse::<Name>()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn label_keys_are_plain() {
+        let labels = |k: &str, v: &str| Labels::new([(k.into(), v.into())].into());
+        assert!(labels("env", "prod").is_ok());
+        assert!(labels("example.com/team-a_1", "").is_ok());
+        assert!(labels("Env", "prod").is_err());
+        assert!(labels("", "prod").is_err());
+        assert!(labels("env", "a\nb").is_err());
+    }
+}

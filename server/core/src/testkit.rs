@@ -1,0 +1,1 @@
+//! For tests of this crate and of others: given-when-then, builders, proptest strategies.

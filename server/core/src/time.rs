@@ -1,0 +1,99 @@
+//! Time and place in the log. Time is a parameter everywhere in this crate: nothing here asks a
+//! clock.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// A moment in milliseconds since 1970-01-01T00:00:00Z. Shown and stored as RFC 3339 in UTC with
+/// three decimals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// Later by whole seconds; saturates at the end of time.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1000)))
+    }
+
+    /// Whole seconds since 1970, rounded down: a NumericDate (RFC 7519 §2).
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+/// The last moment that RFC 3339 can write: the end of the year 9999.
+const MILLIS_MAX: u64 = 253_402_300_799_999;
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = i64::try_from(self.0.min(MILLIS_MAX)).unwrap_or(0);
+        let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+        write!(f, "{at:.3}")
+    }
+}
+
+/// The text is not an RFC 3339 time between 1970 and 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 time between 1970 and 9999, such as 2026-03-03T09:00:00Z")]
+pub struct ParseMillisError;
+
+impl FromStr for Millis {
+    type Err = ParseMillisError;
+
+    fn from_str(text: &str) -> Result<Self, ParseMillisError> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| ParseMillisError)?;
+        let ms = u64::try_from(at.as_millisecond()).map_err(|_| ParseMillisError)?;
+        if ms > MILLIS_MAX {
+            Err(ParseMillisError)
+        } else {
+            Ok(Self(ms))
+        }
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The place of an event in the admin log: 0, 1, 2 … without gaps.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_reads_back_as_written() {
+        let at = Millis(1_763_930_165_123);
+        assert_eq!(at.to_string(), "2025-11-23T20:36:05.123Z");
+        assert_eq!("2025-11-23T20:36:05.123Z".parse(), Ok(at));
+        assert_eq!("2025-11-23T21:36:05.123+01:00".parse(), Ok(at));
+        assert_eq!(
+            "1969-12-31T23:59:59Z".parse::<Millis>(),
+            Err(ParseMillisError)
+        );
+        assert_eq!("yesterday".parse::<Millis>(), Err(ParseMillisError));
+    }
+}
