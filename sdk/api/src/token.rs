@@ -1,0 +1,53 @@
+//! Tokens: previews and revocation by administrators.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Asks what token an application would get. Nothing is signed, nothing is issued.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewToken {
+    /// As in a token request: names separated by single spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// As in a token request: identifiers of API resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource: Vec<String>,
+}
+
+/// What token an application would get, or why none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenPreview {
+    /// Whether there would be a token.
+    pub granted: bool,
+    /// The index it was judged by.
+    pub as_of: u64,
+    /// The header the token would have, but for what is made for each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<serde_json::Value>,
+    /// The claims it would have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<serde_json::Value>,
+    /// Asked scopes that would be left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+    /// The `error` that the application would see (RFC 6749 §5.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
+}
+
+/// Revokes one token of any application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeToken {
+    /// The token's `jti`.
+    pub jti: String,
+    /// Its application.
+    pub application: String,
+    /// Its `exp`; the revocation is forgotten then. At most 24 hours ahead, which is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
