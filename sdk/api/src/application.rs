@@ -95,24 +95,21 @@ pub struct Grant {
     pub api: String,
     /// Its identifier.
     pub identifier: String,
-    /// Its name.
-    pub name: String,
     /// `none`: the application gets these scopes. `rbac`: those that its roles have too.
     pub mode: String,
     /// The scopes, sorted.
     pub scopes: Vec<String>,
 }
 
-/// A role of an application.
+/// A role of an application. Names of roles change without the application changing, so they are
+/// asked for where the roles are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignedRole {
     /// Its id.
     pub id: String,
-    /// Its name.
-    pub name: String,
 }
 
-/// Creates an application.
+/// Creates an application. It has no secret yet: one is added by itself, and shown once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateApplication {

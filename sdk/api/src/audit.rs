@@ -10,4 +10,7 @@ pub struct Event {
     pub position: u64,
     /// The object as it is stored.
     pub event: serde_json::Value,
+    /// The text of the reason that was given, where it was asked for and not deleted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -32,6 +32,11 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// The body of a request that says everything in its path: nothing, or `{}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
 /// What went wrong (RFC 9457). `code` is stable and made for programs; `detail` is for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {

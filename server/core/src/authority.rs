@@ -17,6 +17,8 @@ pub(crate) enum Authority {
     /// An application with a token of the management API, or without one for its own tokens.
     Application {
         id: ApplicationId,
+        /// By a token, and not as a client at the revocation endpoint.
+        by_token: bool,
         scopes: ScopeBits,
     },
 }
@@ -45,16 +47,28 @@ impl Authority {
             .filter_map(|name| management.bit(name.as_str()))
             .collect();
         let scopes = in_token.intersection(&index.granted(application, management.id));
-        Ok(Self::Application { id, scopes })
+        Ok(Self::Application {
+            id,
+            by_token: jti.is_some(),
+            scopes,
+        })
     }
 
     /// Whether the actor may ask this at all.
     pub(crate) fn permit(&self, command: &Command) -> Result<(), Refusal> {
-        let Self::Application { id, scopes } = self else {
+        let Self::Application {
+            id,
+            by_token,
+            scopes,
+        } = self
+        else {
             return Ok(());
         };
-        // An application ends its own tokens without further authority (RFC 7009 §2.1).
-        if matches!(command, Command::RevokeToken { application, .. } if application == id) {
+        // An application ends its own tokens without further authority (RFC 7009 §2.1). Only as a
+        // client: the revocation endpoint has read whose token it is, while the management API is
+        // merely told, and a caller of that could end any token by calling it its own.
+        let own = matches!(command, Command::RevokeToken { application, .. } if application == id);
+        if own && !by_token {
             return Ok(());
         }
         match command.required_scope() {
@@ -83,7 +97,8 @@ impl Authority {
                 check_application(index, &after, id, scopes)?;
             }
             if let Some(role) = handed_out(event) {
-                check_role(index, &after, role, scopes)?;
+                let assigned = matches!(event, Event::ApplicationRoleAssigned(_));
+                check_role(index, &after, role, assigned, scopes)?;
             }
         }
         if has_usable_administrator(index, now) && !has_usable_administrator(&after, now) {
@@ -120,15 +135,26 @@ fn check_role(
     before: &Index,
     after: &Index,
     role: RoleId,
+    assigned: bool,
     mine: &ScopeBits,
 ) -> Result<(), Refusal> {
     let Some((role, management)) = after.role(role).zip(after.management()) else {
         return Ok(());
     };
-    if let Some(bits) = role.scopes.get(&management.id) {
-        lacking(after, bits, mine)?;
-    }
-    let loosened = before.role(role.id).is_some_and(|old| {
+    let old = before.role(role.id);
+    // What it had before is not given by taking something else away.
+    let had = old
+        .filter(|_| !assigned)
+        .and_then(|old| old.scopes.get(&management.id));
+    let given: ScopeBits = role
+        .scopes
+        .get(&management.id)
+        .into_iter()
+        .flat_map(ScopeBits::iter)
+        .filter(|bit| !had.is_some_and(|had| had.contains(*bit)))
+        .collect();
+    lacking(after, &given, mine)?;
+    let loosened = old.is_some_and(|old| {
         role.scopes
             .iter()
             .any(|(api, bits)| !old.scopes.get(api).is_some_and(|b| bits.is_subset(b)))

@@ -46,6 +46,14 @@ struct Envelope<'a> {
     data: &'a RawValue,
 }
 
+/// As much of an envelope of another version as is needed to say so.
+#[derive(Deserialize)]
+struct NewerEnvelope<'a> {
+    v: u64,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+}
+
 /// An event cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
@@ -123,7 +131,20 @@ pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, EncodeError> {
 /// When they are damaged, or of a kind or version that this code does not know.
 pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError> {
     let damaged = |source| DecodeError::Damaged { position, source };
-    let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(damaged)?;
+    let envelope: Envelope<'_> = match serde_json::from_slice(bytes) {
+        Ok(envelope) => envelope,
+        // A newer envelope may have members that this one lacks: that is no damage.
+        Err(source) => match serde_json::from_slice::<NewerEnvelope<'_>>(bytes) {
+            Ok(newer) if newer.v > u64::from(ENVELOPE) => {
+                return Err(DecodeError::Unknown {
+                    position,
+                    kind: newer.kind.into_owned(),
+                    version: 0,
+                });
+            }
+            _ => return Err(damaged(source)),
+        },
+    };
     let unknown = |version| DecodeError::Unknown {
         position,
         kind: envelope.kind.to_string(),

@@ -15,6 +15,11 @@ use crate::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// How the names of the management API's scopes begin.
+const RESERVED_SCOPES: &str = "writ:";
+/// How the identifiers of Writ's own API resources begin.
+const RESERVED_IDENTIFIERS: &str = "urn:writ:";
+
 /// A command with everything that came with it.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -93,13 +98,7 @@ pub fn consider(index: &Index, submission: &Submission, facts: Facts) -> Result<
         return Err(Refusal::VersionStale { current });
     }
     let mut events = decide(index, &submission.command, facts)?;
-    if events.len() > limits::EVENTS_PER_COMMAND {
-        let max = limits::EVENTS_PER_COMMAND;
-        return Err(Refusal::LimitReached {
-            what: "changes by one command; go in steps",
-            max,
-        });
-    }
+    check_size(&submission.command, &events)?;
     authority.check(index, facts.now, &events)?;
     if events.is_empty() && submission.idempotency.is_some() {
         events.push(
@@ -112,8 +111,25 @@ pub fn consider(index: &Index, submission: &Submission, facts: Facts) -> Result<
     Ok(Decision::Events(events))
 }
 
+/// Whether the events can be stored: what is accepted must never fail for its size afterwards.
+fn check_size(command: &Command, events: &[Event]) -> Result<(), Refusal> {
+    // A start cannot go in steps, and a server that cannot start cannot be helped.
+    if !matches!(command, Command::StartServer { .. }) {
+        let what = "changes by one command; go in steps";
+        at_most(what, events.len(), limits::EVENTS_PER_COMMAND)?;
+    }
+    let max = limits::EVENT_BYTES - limits::ENVELOPE_BYTES;
+    let fits = |event: &Event| event.data().is_ok_and(|data| data.get().len() <= max);
+    if events.iter().all(fits) {
+        Ok(())
+    } else {
+        let what = "bytes of one change; name fewer or shorter scopes";
+        Err(Refusal::LimitReached { what, max })
+    }
+}
+
 /// What a command is about: what `If-Match` is compared with.
-fn subject(command: &Command) -> Entity {
+pub(crate) fn subject(command: &Command) -> Entity {
     match command {
         Command::Initialize { .. }
         | Command::StartServer { .. }
@@ -173,12 +189,12 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             name,
             secret,
             keys,
-        } => initialize(log_id, *administrator, name, secret, keys),
+        } => initialize(log_id, *administrator, name, secret, keys, facts),
         Command::RecoverAdministrator {
             application,
             name,
             secret,
-        } => recover(index, *application, name, secret),
+        } => recover(index, *application, name, secret, facts),
         Command::StartServer { version, engine } => start(index, version, engine),
         Command::ChangeSettings { change } => change_settings(index, change),
         Command::CreateApiResource {
@@ -289,6 +305,8 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             application(index, *id)?;
             Ok(vec![ApplicationTokensCut { application: *id }.into()])
         }
+        // Sealed before: a crash came between the file and what it told.
+        Command::SealIssuances { file, .. } if index.is_sealed(file) => Ok(Vec::new()),
         Command::SealIssuances {
             file,
             first,
@@ -316,7 +334,15 @@ fn initialize(
     name: &Name,
     secret: &NewSecret,
     keys: &[NewSigningKey],
+    facts: Facts,
 ) -> Events {
+    check_expiry(secret, facts)?;
+    for (i, key) in keys.iter().enumerate() {
+        if keys[..i].iter().any(|other| other.kid == key.kid) {
+            let kid = key.kid.clone();
+            return Err(Refusal::SigningKeyKidTaken { kid });
+        }
+    }
     let management = ApiId(0);
     let scopes: Vec<Scope> = ManagementScope::ALL
         .iter()
@@ -401,8 +427,15 @@ fn administrator_events(
     ]
 }
 
-fn recover(index: &Index, application: ApplicationId, name: &Name, secret: &NewSecret) -> Events {
+fn recover(
+    index: &Index,
+    application: ApplicationId,
+    name: &Name,
+    secret: &NewSecret,
+    facts: Facts,
+) -> Events {
     let management = index.management().ok_or(Refusal::NotInitialized)?;
+    check_expiry(secret, facts)?;
     if index.application(application).is_some() {
         return Err(Refusal::ApplicationIdTaken { id: application });
     }
@@ -463,6 +496,23 @@ fn start(index: &Index, version: &str, engine: &str) -> Events {
             .into(),
         );
     }
+    // In mode `rbac` the grant alone would not do.
+    let roles = index.roles(None).filter(|role| {
+        let bits = role.scopes.get(&management.id);
+        bits.is_some_and(|bits| all.is_subset(bits))
+    });
+    for role in roles {
+        let mut scopes = index.role_scopes(role);
+        scopes.extend(new.iter().map(|scope| scope.name()));
+        scopes.sort_unstable();
+        events.push(
+            RoleScopesChanged {
+                id: role.id,
+                scopes,
+            }
+            .into(),
+        );
+    }
     Ok(events)
 }
 
@@ -490,7 +540,7 @@ fn create_api(
     guards: &[ApplicationId],
     scopes: &[NewScope],
 ) -> Events {
-    if identifier.as_str() == MANAGEMENT_IDENTIFIER {
+    if is_reserved(identifier) {
         return Err(Refusal::ManagementApiFixed);
     }
     if let Some(api) = index.api_identified(identifier.as_str()) {
@@ -523,6 +573,7 @@ fn create_api(
                 name: scope.name.clone(),
             });
         }
+        not_reserved(&scope.name)?;
         scope_free(index, &scope.name)?;
     }
     Ok(vec![
@@ -629,6 +680,7 @@ fn put_scope(index: &Index, id: ApiId, scope: &NewScope) -> Events {
             ])
         }
         None => {
+            not_reserved(&scope.name)?;
             scope_free(index, &scope.name)?;
             let what = "scopes that an API resource ever had";
             at_most(what, api.slots.len() + 1, limits::SCOPES_PER_API)?;
@@ -840,13 +892,20 @@ fn add_secret(index: &Index, id: ApplicationId, secret: &NewSecret, facts: Facts
         app.secrets.len() + 1,
         limits::SECRETS_PER_APPLICATION,
     )?;
-    if secret.expires_at.is_some_and(|end| end <= facts.now) {
-        return Err(Refusal::ValueInvalid {
-            what: "expires_at",
-            expected: "in the future",
-        });
-    }
+    check_expiry(secret, facts)?;
     Ok(vec![secret_added(id, secret)])
+}
+
+/// A secret that never works helps nobody, and a time that cannot be written would be another
+/// one after a restart.
+fn check_expiry(secret: &NewSecret, facts: Facts) -> Result<(), Refusal> {
+    match secret.expires_at {
+        Some(end) if end <= facts.now || end > Millis::MAX => Err(Refusal::ValueInvalid {
+            what: "expires_at",
+            expected: "in the future, and before the year 10000",
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn secret_added(application: ApplicationId, secret: &NewSecret) -> Event {
@@ -1042,18 +1101,17 @@ fn remove_role(index: &Index, id: RoleId, cascade: bool) -> Events {
 // Signing keys and tokens.
 
 fn make_key(index: &Index, key: &NewSigningKey) -> Events {
-    check_new_key(index, key)?;
+    kid_free(index, &key.kid)?;
+    let trusted = index.keys().filter(|key| key.is_trusted()).count();
+    at_most("signing keys", trusted + 1, limits::SIGNING_KEYS)?;
     Ok(vec![made(key)])
 }
 
-fn check_new_key(index: &Index, key: &NewSigningKey) -> Result<(), Refusal> {
-    if index.key(key.kid.as_str()).is_some() {
-        return Err(Refusal::SigningKeyKidTaken {
-            kid: key.kid.clone(),
-        });
+fn kid_free(index: &Index, kid: &Kid) -> Result<(), Refusal> {
+    match index.key(kid.as_str()) {
+        Some(_) => Err(Refusal::SigningKeyKidTaken { kid: kid.clone() }),
+        None => Ok(()),
     }
-    let trusted = index.keys().filter(|key| key.is_trusted()).count();
-    at_most("signing keys", trusted + 1, limits::SIGNING_KEYS)
 }
 
 fn made(key: &NewSigningKey) -> Event {
@@ -1140,7 +1198,8 @@ fn revoke_key(index: &Index, kid: &Kid, replacement: Option<&NewSigningKey>) -> 
             }
             match replacement.filter(|new| new.algorithm == key.algorithm) {
                 Some(new) => {
-                    check_new_key(index, new)?;
+                    // No limit: it takes the place of the one that goes.
+                    kid_free(index, &new.kid)?;
                     let kid = new.kid.clone();
                     Ok(vec![revoked, made(new), SigningKeyActivated { kid }.into()])
                 }
@@ -1174,7 +1233,11 @@ fn revoke_token(
     facts: Facts,
 ) -> Events {
     application(index, id)?;
-    if index.is_revoked(jti) {
+    // One that would be forgotten before the token expires does not count.
+    if index
+        .revoked_until(jti)
+        .is_some_and(|end| end >= expires_at)
+    {
         return Ok(Vec::new());
     }
     if expires_at <= facts.now {
@@ -1283,6 +1346,24 @@ fn scope_free(index: &Index, name: &ScopeName) -> Result<(), Refusal> {
     }
 }
 
+/// Scopes that a later version gives the management API must be free by then.
+fn not_reserved(name: &ScopeName) -> Result<(), Refusal> {
+    if name.as_str().starts_with(RESERVED_SCOPES) {
+        return Err(Refusal::ValueInvalid {
+            what: "the name of a scope",
+            expected: "one that does not begin with writ:",
+        });
+    }
+    Ok(())
+}
+
+/// Whether only Writ itself may be known by this identifier. Schemes and URN namespaces have no
+/// case (RFC 8141 §3.1).
+fn is_reserved(identifier: &Identifier) -> bool {
+    let start = identifier.as_str().get(..RESERVED_IDENTIFIERS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_IDENTIFIERS))
+}
+
 fn new_scope(scope: &NewScope) -> Scope {
     Scope {
         name: scope.name.clone(),
@@ -1372,7 +1453,7 @@ fn check_token_settings(index: &Index, settings: &TokenSettings) -> Result<(), R
                 expected: "a list without repetition",
             });
         }
-        if index.api_identified(audience.as_str()).is_some() {
+        if is_reserved(audience) || index.api_identified(audience.as_str()).is_some() {
             return Err(Refusal::AudienceTaken {
                 audience: audience.clone(),
             });

@@ -41,6 +41,8 @@ pub struct Index {
     revocations: OrdMap<ApplicationId, u32>,
     repeatables: OrdMap<[u8; 32], Repeatable>,
     repeatables_by_time: OrdSet<(Millis, [u8; 32])>,
+    /// Names of the sealed issuance files that the log vouches for.
+    sealed: OrdSet<Box<str>>,
 }
 
 /// A command that came with an idempotency key.
@@ -223,6 +225,11 @@ impl Index {
         self.revoked.contains_key(&jti)
     }
 
+    /// Until when the revocation of a token is remembered.
+    pub(crate) fn revoked_until(&self, jti: Jti) -> Option<Millis> {
+        self.revoked.get(&jti).map(|(_, end)| *end)
+    }
+
     /// How many token revocations are in force.
     #[must_use]
     pub fn revoked_count(&self) -> usize {
@@ -241,20 +248,24 @@ impl Index {
         self.extra_audiences.contains_key(audience)
     }
 
+    /// Whether the log has the seal of an issuance file.
+    #[must_use]
+    pub fn is_sealed(&self, file: &str) -> bool {
+        self.sealed.contains(file)
+    }
+
     /// What a command with this hashed idempotency key was.
     #[must_use]
     pub fn repeatable(&self, key: &[u8; 32], now: Millis) -> Option<&Repeatable> {
         let found = self.repeatables.get(key)?;
         // Between two events log time stands still; the clock may already be past the day.
-        let forgotten = self
-            .repeatables_by_time
-            .range(
-                ..=(
-                    Millis(now.0.saturating_sub(limits::IDEMPOTENCY_MS)),
-                    [0xff; 32],
-                ),
-            )
-            .any(|(_, old)| old == key);
+        let forgotten = now
+            .0
+            .checked_sub(limits::IDEMPOTENCY_MS)
+            .is_some_and(|end| {
+                let passed = self.repeatables_by_time.range(..=(Millis(end), [0xff; 32]));
+                passed.into_iter().any(|(_, old)| old == key)
+            });
         (!forgotten).then_some(found)
     }
 
@@ -319,7 +330,8 @@ impl Index {
         self.forget(at);
         match event {
             Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
-            Event::ServerStarted(_) | Event::CommandHadNoEffect(_) | Event::IssuancesSealed(_) => {}
+            Event::ServerStarted(_) | Event::CommandHadNoEffect(_) => {}
+            Event::IssuancesSealed(e) => drop(self.sealed.insert(e.file.clone())),
             Event::SettingsChanged(e) => {
                 Arc::make_mut(&mut self.settings).apply(&e.change, position)
             }
@@ -516,7 +528,11 @@ impl Index {
             }
 
             Event::TokenRevoked(e) => {
-                self.revoked.insert(e.jti, (e.application, e.expires_at));
+                let before = self.revoked.insert(e.jti, (e.application, e.expires_at));
+                if let Some((application, end)) = before {
+                    self.revoked_by_expiry.remove(&(end, e.jti));
+                    self.count_revocation_down(application);
+                }
                 self.revoked_by_expiry.insert((e.expires_at, e.jti));
                 *self.revocations.entry(e.application).or_insert(0) += 1;
             }
@@ -666,6 +682,13 @@ impl Index {
         }
     }
 
+    fn count_revocation_down(&mut self, application: ApplicationId) {
+        match self.revocations.get_mut(&application) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.revocations.remove(&application)),
+        }
+    }
+
     /// Forgets what log time has passed: revocations of expired tokens, old idempotency keys.
     fn forget(&mut self, at: Millis) {
         while let Some(&(expiry, jti)) = self.revoked_by_expiry.get_min() {
@@ -674,14 +697,11 @@ impl Index {
             }
             self.revoked_by_expiry.remove(&(expiry, jti));
             if let Some((application, _)) = self.revoked.remove(&jti) {
-                match self.revocations.get_mut(&application) {
-                    Some(count) if *count > 1 => *count -= 1,
-                    _ => drop(self.revocations.remove(&application)),
-                }
+                self.count_revocation_down(application);
             }
         }
         while let Some(&(made, key)) = self.repeatables_by_time.get_min() {
-            if made.0 + limits::IDEMPOTENCY_MS > at.0 {
+            if made.0.saturating_add(limits::IDEMPOTENCY_MS) > at.0 {
                 break;
             }
             self.repeatables_by_time.remove(&(made, key));

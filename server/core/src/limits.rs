@@ -48,6 +48,8 @@ pub const SIGNING_KEYS: usize = 32;
 pub const EVENTS_PER_COMMAND: usize = 1_000;
 /// Largest stored event, in bytes.
 pub const EVENT_BYTES: usize = 60 * 1024;
+/// The part of it that is left for what surrounds an event's data: actor, ids, hashes, causes.
+pub const ENVELOPE_BYTES: usize = 4 * 1024;
 /// How long an idempotency key is remembered, in milliseconds of log time.
 pub const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
 /// Most live token revocations of one application; past it, cut all its tokens instead.

@@ -1,1 +1,1088 @@
-//! For tests of this crate and of others: given-when-then, builders, proptest strategies.
+//! For tests of this crate and of others: a world to start from, builders, a log in memory,
+//! given-when-then, and strategies that make commands which meet each other.
+//!
+//! Everything here is deterministic: ids are counted, time moves by a second a command. A [`Log`]
+//! sends every event through its stored bytes, so that a test of rules tests the codec as well.
+
+use crate::command::{NewScope, NewSecret, NewSigningKey};
+use crate::event::{Event, Idempotency, Recorded};
+use crate::{
+    Actor, Algorithm, ApiId, ApplicationId, Audience, Command, CommandId, Decision, EventId, Facts,
+    GrantMode, Identifier, Index, Jti, Kid, Labels, ManagementScope, Millis, Name, Position,
+    ProfileChange, PublicJwk, Refusal, RoleId, ScopeName, SecretId, Submission, TokenProfile,
+    TokenSettings, codec, consider,
+};
+use proptest::prelude::*;
+
+/// When the log of [`Log::base`] begins: 2026-03-03T09:00:00Z.
+pub const BEGIN: Millis = Millis(1_772_528_400_000);
+/// The management API.
+pub const MANAGEMENT: ApiId = ApiId(0);
+/// The API resource of the base world, [`COURSES_IDENTIFIER`], with [`COURSE_SCOPES`].
+pub const COURSES: ApiId = ApiId(1);
+/// The identifier of [`COURSES`].
+pub const COURSES_IDENTIFIER: &str = "https://courses.example/api";
+/// The scopes of [`COURSES`].
+pub const COURSE_SCOPES: [&str; 5] = [
+    "courses:read",
+    "courses:read-approved",
+    "courses:read-published",
+    "courses:write",
+    "courses:publish",
+];
+/// The administrator of the base world, with every management scope.
+pub const ADMIN: ApplicationId = ApplicationId(1);
+/// The secret of [`ADMIN`].
+pub const ADMIN_SECRET: SecretId = SecretId(1);
+/// The application of the base world, with a secret and no grant.
+pub const JOB: ApplicationId = ApplicationId(2);
+/// The secret of [`JOB`].
+pub const JOB_SECRET: SecretId = SecretId(2);
+
+/// A value from its text.
+///
+/// # Panics
+/// When the text is not one.
+#[must_use]
+#[track_caller]
+pub fn parse<T: std::str::FromStr>(text: &str) -> T {
+    match text.parse() {
+        Ok(value) => value,
+        Err(_) => panic!("not a {}: {text:?}", std::any::type_name::<T>()),
+    }
+}
+
+/// Scope names.
+#[must_use]
+#[track_caller]
+pub fn scopes(names: &[&str]) -> Vec<ScopeName> {
+    names.iter().map(|name| parse(name)).collect()
+}
+
+/// The names of all management scopes.
+#[must_use]
+pub fn all_management_scopes() -> Vec<ScopeName> {
+    ManagementScope::ALL
+        .iter()
+        .map(|scope| scope.name())
+        .collect()
+}
+
+/// A secret without end; its digest follows from its number.
+#[must_use]
+pub fn secret(number: u128) -> NewSecret {
+    NewSecret {
+        id: SecretId(number),
+        digest: digest(number),
+        expires_at: None,
+    }
+}
+
+/// The digest of [`secret`].
+#[must_use]
+pub fn digest(number: u128) -> [u8; 32] {
+    let mut digest = [0xd1; 32];
+    digest[16..].copy_from_slice(&number.to_be_bytes());
+    digest
+}
+
+/// A signing key that nobody could sign with, of the right form.
+#[must_use]
+#[track_caller]
+pub fn signing_key(kid: &str, algorithm: Algorithm) -> NewSigningKey {
+    let jwk = match algorithm {
+        Algorithm::ES256 => PublicJwk::EC {
+            crv: "P-256".into(),
+            x: kid.into(),
+            y: kid.into(),
+        },
+        Algorithm::EdDSA => PublicJwk::OKP {
+            crv: "Ed25519".into(),
+            x: kid.into(),
+        },
+        Algorithm::RS256 | Algorithm::PS256 => PublicJwk::RSA {
+            e: "AQAB".into(),
+            n: kid.into(),
+        },
+    };
+    NewSigningKey {
+        kid: parse(kid),
+        algorithm,
+        jwk,
+    }
+}
+
+/// The kid of the first key of an algorithm in the base world: `es256-1` and so on.
+#[must_use]
+pub fn first_kid(algorithm: Algorithm) -> Kid {
+    parse(&format!("{}-1", algorithm.as_str().to_lowercase()))
+}
+
+/// A token id made at a moment.
+#[must_use]
+pub fn jti(at: Millis, number: u64) -> Jti {
+    Jti(u128::from(at.0) << 80 | 7 << 76 | 2 << 62 | u128::from(number & 0xffff_ffff))
+}
+
+/// An application with a token of the management API that has these scopes.
+#[must_use]
+#[track_caller]
+pub fn application_actor(id: ApplicationId, names: &[&str]) -> Actor {
+    Actor::Application {
+        id,
+        auth: "bearer".into(),
+        jti: Some(jti(Millis(BEGIN.0 + 500), 1)),
+        scopes: scopes(names),
+    }
+}
+
+/// An application that authenticated as a client, at the revocation endpoint for one.
+#[must_use]
+pub fn client_actor(id: ApplicationId) -> Actor {
+    Actor::Application {
+        id,
+        auth: "client_secret_basic".into(),
+        jti: None,
+        scopes: Vec::new(),
+    }
+}
+
+/// [`ADMIN`] with a token that has every management scope.
+#[must_use]
+pub fn admin() -> Actor {
+    full_actor(ADMIN)
+}
+
+/// An application with a token that has every management scope; what it may do is up to its grant.
+#[must_use]
+pub fn full_actor(id: ApplicationId) -> Actor {
+    Actor::Application {
+        id,
+        auth: "bearer".into(),
+        jti: Some(jti(Millis(BEGIN.0 + 500), 2)),
+        scopes: all_management_scopes(),
+    }
+}
+
+/// A person at the machine.
+#[must_use]
+pub fn operator() -> Actor {
+    Actor::operator("test")
+}
+
+/// The command that begins a log: four keys, [`ADMIN`] with [`ADMIN_SECRET`].
+#[must_use]
+pub fn initialize() -> Command {
+    Command::Initialize {
+        log_id: "log-1".into(),
+        administrator: ADMIN,
+        name: parse("Administrator"),
+        secret: secret(ADMIN_SECRET.0),
+        keys: Algorithm::ALL
+            .map(|algorithm| signing_key(first_kid(algorithm).as_str(), algorithm))
+            .into(),
+    }
+}
+
+/// Registers an API resource that needs grants, signed by RS256.
+#[must_use]
+#[track_caller]
+pub fn create_api(identifier: &str, names: &[&str]) -> Command {
+    Command::CreateApiResource {
+        identifier: parse(identifier),
+        name: parse("An API"),
+        requires_authorization: true,
+        profile: TokenProfile {
+            algorithm: Algorithm::RS256,
+            ..TokenProfile::default()
+        },
+        guards: Vec::new(),
+        scopes: names.iter().map(|name| new_scope(name)).collect(),
+    }
+}
+
+/// A scope without description.
+#[must_use]
+#[track_caller]
+pub fn new_scope(name: &str) -> NewScope {
+    NewScope {
+        name: parse(name),
+        description: None,
+    }
+}
+
+/// Creates an application with nothing.
+#[must_use]
+#[track_caller]
+pub fn create_application(id: u128, name: &str) -> Command {
+    Command::CreateApplication {
+        id: ApplicationId(id),
+        name: parse(name),
+        labels: Labels::default(),
+        token_settings: TokenSettings::default(),
+    }
+}
+
+/// A change of an application that changes nothing yet: for struct update syntax use its fields.
+#[must_use]
+pub fn change_application(id: ApplicationId) -> ApplicationChange {
+    ApplicationChange {
+        id,
+        ..ApplicationChange::default()
+    }
+}
+
+/// The fields of [`Command::ChangeApplication`], to be filled in one by one.
+#[derive(Clone, Debug)]
+pub struct ApplicationChange {
+    /// Which one.
+    pub id: ApplicationId,
+    /// Its new name.
+    pub name: Option<Name>,
+    /// Whether it may authenticate.
+    pub enabled: Option<bool>,
+    /// Its new labels.
+    pub labels: Option<Labels>,
+    /// Its new token settings.
+    pub token_settings: Option<TokenSettings>,
+}
+
+impl Default for ApplicationChange {
+    fn default() -> Self {
+        Self {
+            id: JOB,
+            name: None,
+            enabled: None,
+            labels: None,
+            token_settings: None,
+        }
+    }
+}
+
+impl From<ApplicationChange> for Command {
+    fn from(change: ApplicationChange) -> Self {
+        let ApplicationChange {
+            id,
+            name,
+            enabled,
+            labels,
+            token_settings,
+        } = change;
+        Self::ChangeApplication {
+            id,
+            name,
+            enabled,
+            labels,
+            token_settings,
+        }
+    }
+}
+
+/// Disables or enables an application.
+#[must_use]
+pub fn enable(id: ApplicationId, enabled: bool) -> Command {
+    ApplicationChange {
+        enabled: Some(enabled),
+        ..change_application(id)
+    }
+    .into()
+}
+
+/// Authorizes an application, in mode `none`.
+#[must_use]
+#[track_caller]
+pub fn add_grant(application: ApplicationId, api: ApiId, names: &[&str]) -> Command {
+    Command::AddGrant {
+        application,
+        api,
+        mode: GrantMode::None,
+        scopes: scopes(names),
+    }
+}
+
+/// Adds [`secret`] of this number.
+#[must_use]
+pub fn add_secret(application: ApplicationId, number: u128) -> Command {
+    Command::AddSecret {
+        application,
+        secret: secret(number),
+    }
+}
+
+/// Creates a role.
+#[must_use]
+#[track_caller]
+pub fn create_role(name: &str, names: &[&str]) -> Command {
+    Command::CreateRole {
+        name: parse(name),
+        scopes: scopes(names),
+    }
+}
+
+/// A log in memory that plays the ledger: it decides, records, stores and applies.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// What the log adds up to.
+    pub index: Index,
+    /// The events, as they were made.
+    pub recorded: Vec<Recorded>,
+    /// The events, as they are stored.
+    pub stored: Vec<Vec<u8>>,
+    /// The clock: moved by a second before each command, and by hand.
+    pub now: Millis,
+    commands: u128,
+}
+
+impl Log {
+    /// A log without any event.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            now: Millis(BEGIN.0 - 1000),
+            ..Self::default()
+        }
+    }
+
+    /// The base world: an initialized log, [`COURSES`] and [`JOB`].
+    #[must_use]
+    #[track_caller]
+    pub fn base() -> Self {
+        let mut log = Self::empty();
+        log.run(&operator(), initialize());
+        log.run(&admin(), create_api(COURSES_IDENTIFIER, &COURSE_SCOPES));
+        log.run(&admin(), create_application(JOB.0, "Course publishing job"));
+        log.run(&admin(), add_secret(JOB, JOB_SECRET.0));
+        log
+    }
+
+    /// Runs a command that must be accepted and gives its events.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[track_caller]
+    pub fn run(&mut self, actor: &Actor, command: impl Into<Command>) -> Vec<Event> {
+        let command = command.into();
+        match self.attempt(actor, command.clone()) {
+            Ok(events) => events,
+            Err(refusal) => panic!("refused: {refusal}\n  {command:?}\n  by {actor:?}"),
+        }
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// When it is refused; nothing changed then.
+    #[track_caller]
+    pub fn attempt(
+        &mut self,
+        actor: &Actor,
+        command: impl Into<Command>,
+    ) -> Result<Vec<Event>, Refusal> {
+        let submission = self.submission(actor, command);
+        match self.submit(&submission)? {
+            Decision::Events(events) => Ok(events),
+            Decision::Repeat(_) => unreachable!("it has no idempotency key"),
+        }
+    }
+
+    /// A submission with the next command id; moves the clock by a second.
+    pub fn submission(&mut self, actor: &Actor, command: impl Into<Command>) -> Submission {
+        self.now = self.now.plus_seconds(1);
+        self.commands += 1;
+        Submission::new(actor.clone(), CommandId(self.commands), command.into())
+    }
+
+    /// Decides a submission at the present time, and records what it gives.
+    ///
+    /// # Errors
+    /// When it is refused; nothing changed then.
+    #[track_caller]
+    pub fn submit(&mut self, submission: &Submission) -> Result<Decision, Refusal> {
+        let decision = consider(&self.index, submission, self.facts())?;
+        if let Decision::Events(events) = &decision {
+            self.record(submission, events);
+        }
+        Ok(decision)
+    }
+
+    /// The facts at the present time of this log: never before its last event.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts {
+            now: self.now.max(self.index.last_at()),
+        }
+    }
+
+    /// Records events that nothing was asked about.
+    #[track_caller]
+    pub fn record_event(&mut self, event: impl Into<Event>) {
+        // A log of its own kind of beginning still needs a command; this one stands for any.
+        let any = Command::RemoveExpiredSigningKeys;
+        let submission = self.submission(&Actor::system("test"), any);
+        self.record(&submission, &[event.into()]);
+    }
+
+    #[track_caller]
+    fn record(&mut self, submission: &Submission, events: &[Event]) {
+        let at = self.facts().now;
+        for (sequence, event) in (0u32..).zip(events) {
+            let recorded = Recorded {
+                position: self.index.next_position(),
+                id: EventId(u128::from(at.0) << 80 | self.recorded.len() as u128),
+                at,
+                actor: submission.actor.clone(),
+                command: submission.command_id,
+                sequence,
+                of: u32::try_from(events.len()).unwrap_or(u32::MAX),
+                idempotency: submission.idempotency,
+                reason: submission.reason,
+                correlation: submission.correlation.clone(),
+                cause: submission.cause.clone(),
+                event: event.clone(),
+            };
+            let bytes = match codec::encode(&recorded) {
+                Ok(bytes) => bytes,
+                Err(error) => panic!("an accepted event cannot be stored: {error}"),
+            };
+            let read = match codec::decode(recorded.position, &bytes) {
+                Ok(read) => read,
+                Err(error) => panic!("a stored event cannot be read: {error}"),
+            };
+            assert_eq!(
+                read,
+                as_stored(&recorded),
+                "an event reads back as another one"
+            );
+            self.index.apply(&recorded);
+            self.recorded.push(recorded);
+            self.stored.push(bytes);
+        }
+    }
+
+    /// The index that a restart would build, from the stored bytes alone.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn replayed(&self) -> Index {
+        let mut index = Index::default();
+        for (position, bytes) in (0u64..).zip(&self.stored) {
+            match codec::decode(Position(position), bytes) {
+                Ok(recorded) => index.apply(&recorded),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        index
+    }
+}
+
+/// A recorded event without what is not stored: the scopes of the actor's token.
+#[must_use]
+pub fn as_stored(recorded: &Recorded) -> Recorded {
+    let mut stored = recorded.clone();
+    if let Actor::Application { scopes, .. } = &mut stored.actor {
+        scopes.clear();
+    }
+    stored
+}
+
+/// Something that came before: a command that an operator runs, one that somebody runs, or an
+/// event that just happened.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A command that must be accepted.
+    Command(Actor, Command),
+    /// An event, whatever the rules say.
+    Event(Event),
+}
+
+impl<C: Into<Command>> From<(Actor, C)> for Step {
+    fn from((actor, command): (Actor, C)) -> Self {
+        Self::Command(actor, command.into())
+    }
+}
+
+impl From<Command> for Step {
+    fn from(command: Command) -> Self {
+        Self::Command(operator(), command)
+    }
+}
+
+impl From<Event> for Step {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
+/// A test's beginning: the base world, and these steps.
+#[must_use]
+#[track_caller]
+pub fn given<S: Into<Step>>(steps: impl IntoIterator<Item = S>) -> Given {
+    Given { log: Log::base() }.and(steps)
+}
+
+/// A test's beginning: the base world as it is.
+#[must_use]
+#[track_caller]
+pub fn given_base() -> Given {
+    Given { log: Log::base() }
+}
+
+/// A test's beginning: a log without any event.
+#[must_use]
+pub fn given_nothing() -> Given {
+    Given { log: Log::empty() }
+}
+
+/// What there is before the command that is tested.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The log so far.
+    pub log: Log,
+}
+
+impl Given {
+    /// And these steps too.
+    #[must_use]
+    #[track_caller]
+    pub fn and<S: Into<Step>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
+        for step in steps {
+            match step.into() {
+                Step::Command(actor, command) => drop(self.log.run(&actor, command)),
+                Step::Event(event) => self.log.record_event(event),
+            }
+        }
+        self
+    }
+
+    /// And this time passes.
+    #[must_use]
+    pub fn after_seconds(mut self, seconds: u64) -> Self {
+        self.log.now = self.log.now.plus_seconds(seconds);
+        self
+    }
+
+    /// When somebody asks this.
+    #[must_use]
+    #[track_caller]
+    pub fn when(mut self, actor: Actor, command: impl Into<Command>) -> When {
+        let before = self.log.index.clone();
+        let command = command.into();
+        let outcome = self.log.attempt(&actor, command.clone());
+        if outcome.is_err() {
+            assert_eq!(self.log.index, before, "a refusal changes nothing");
+        }
+        When {
+            log: self.log,
+            asked: format!("{command:?} by {actor:?}"),
+            outcome,
+        }
+    }
+}
+
+/// The outcome of the command that is tested.
+#[derive(Debug)]
+#[must_use = "say what was expected"]
+pub struct When {
+    log: Log,
+    asked: String,
+    outcome: Result<Vec<Event>, Refusal>,
+}
+
+impl When {
+    /// Then exactly these events happened. The log that is given back replays to the same index.
+    ///
+    /// # Panics
+    /// When others happened, or it was refused.
+    #[track_caller]
+    pub fn then<E: Into<Event>>(self, events: impl IntoIterator<Item = E>) -> Given {
+        let expected: Vec<Event> = events.into_iter().map(Into::into).collect();
+        match self.outcome {
+            Ok(events) => assert_eq!(events, expected, "{}", self.asked),
+            Err(refusal) => panic!("refused: {refusal}\n  {}", self.asked),
+        }
+        assert_eq!(
+            self.log.replayed(),
+            self.log.index,
+            "a restart changes the index"
+        );
+        Given { log: self.log }
+    }
+
+    /// Then it was accepted and nothing changed.
+    ///
+    /// # Panics
+    /// When something happened, or it was refused.
+    #[track_caller]
+    pub fn then_nothing(self) -> Given {
+        self.then(Vec::<Event>::new())
+    }
+
+    /// Then it was accepted, whatever happened.
+    ///
+    /// # Panics
+    /// When it was refused.
+    #[track_caller]
+    pub fn then_accepted(self) -> Given {
+        match self.outcome {
+            Ok(_) => Given { log: self.log },
+            Err(refusal) => panic!("refused: {refusal}\n  {}", self.asked),
+        }
+    }
+
+    /// Then it was refused, for exactly this.
+    ///
+    /// # Panics
+    /// When it was accepted, or refused for something else.
+    #[track_caller]
+    pub fn then_refused(self, refusal: Refusal) -> Given {
+        match self.outcome {
+            Err(found) => assert_eq!(found, refusal, "{}", self.asked),
+            Ok(events) => panic!("accepted: {events:?}\n  {}", self.asked),
+        }
+        Given { log: self.log }
+    }
+
+    /// The refusal.
+    ///
+    /// # Panics
+    /// When it was accepted.
+    #[track_caller]
+    pub fn refusal(self) -> Refusal {
+        match self.outcome {
+            Err(refusal) => refusal,
+            Ok(events) => panic!("accepted: {events:?}\n  {}", self.asked),
+        }
+    }
+}
+
+/// One step of a generated history. Ids come from a small space so that steps meet each other.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// How far the clock moves before it, in milliseconds.
+    pub wait_ms: u64,
+    /// Who asks.
+    pub actor: Actor,
+    /// What is asked.
+    pub command: Command,
+    /// The number of its idempotency key, if it has one.
+    pub idempotency: Option<u8>,
+    /// Its `If-Match`, if it has one.
+    pub if_match: Option<IfMatch>,
+}
+
+/// The `If-Match` of a generated step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// The version that the subject has.
+    Current,
+    /// One that it does not have.
+    Stale,
+}
+
+impl Action {
+    /// Moves the log's clock and makes the submission of this step.
+    pub fn submission(&self, log: &mut Log) -> Submission {
+        log.now = Millis(log.now.0 + self.wait_ms);
+        let mut submission = log.submission(&self.actor, self.command.clone());
+        submission.idempotency = self.idempotency.map(|number| Idempotency {
+            key: idempotency_key(number, &self.actor),
+            body: idempotency_body(&self.command),
+        });
+        let subject = crate::decide::subject(&self.command);
+        let current = log.index.version_of(&subject).unwrap_or_default();
+        submission.if_match = self.if_match.map(|kind| match kind {
+            IfMatch::Current => current,
+            IfMatch::Stale => Position(current.0 + 1_000_000),
+        });
+        submission
+    }
+}
+
+fn idempotency_key(number: u8, actor: &Actor) -> [u8; 32] {
+    sha256(format!("{number}\n{}", actor.label()).as_bytes())
+}
+
+fn idempotency_body(command: &Command) -> [u8; 32] {
+    sha256(format!("{command:?}").as_bytes())
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+/// Histories of up to this many steps, to be run against [`Log::base`].
+pub fn histories(steps: usize) -> impl Strategy<Value = Vec<Action>> {
+    prop::collection::vec(actions(), 1..steps)
+}
+
+/// One step.
+pub fn actions() -> impl Strategy<Value = Action> {
+    let wait_ms = prop_oneof![
+        20 => 0u64..5_000,
+        4 => Just(3_600_000),
+        1 => Just(25 * 3_600_000),
+    ];
+    let if_match = prop_oneof![Just(Some(IfMatch::Current)), Just(Some(IfMatch::Stale))];
+    (
+        wait_ms,
+        actors(),
+        commands(),
+        prop::option::weighted(0.15, 0u8..3),
+        prop::option::weighted(0.1, if_match),
+    )
+        .prop_map(|(wait_ms, actor, command, idempotency, if_match)| Action {
+            wait_ms,
+            actor,
+            command,
+            idempotency,
+            if_match: if_match.flatten(),
+        })
+}
+
+/// Somebody: mostly administrators of different authority, sometimes the machine itself.
+pub fn actors() -> impl Strategy<Value = Actor> {
+    let management = all_management_scopes();
+    let some = prop::sample::subsequence(management, 1..=ManagementScope::ALL.len());
+    prop_oneof![
+        10 => Just(admin()),
+        3 => application_ids().prop_map(full_actor),
+        3 => (application_ids(), some).prop_map(|(id, scopes)| Actor::Application {
+            id,
+            auth: "bearer".into(),
+            jti: Some(jti(Millis(BEGIN.0 + 500), 3)),
+            scopes,
+        }),
+        1 => application_ids().prop_map(client_actor),
+        4 => Just(operator()),
+        1 => Just(Actor::system("test")),
+    ]
+}
+
+/// One of six applications.
+pub fn application_ids() -> impl Strategy<Value = ApplicationId> {
+    // The first few meet each other more often.
+    prop_oneof![3 => 1u128..=3, 1 => 4u128..=6].prop_map(ApplicationId)
+}
+
+fn api_ids() -> impl Strategy<Value = ApiId> {
+    prop_oneof![2 => Just(MANAGEMENT), 6 => (1u32..=3).prop_map(ApiId)]
+}
+
+fn role_ids() -> impl Strategy<Value = RoleId> {
+    prop_oneof![2 => Just(0u32), 1 => 1u32..=3].prop_map(RoleId)
+}
+
+fn names() -> impl Strategy<Value = Name> {
+    prop::sample::select(vec!["One", "Two", "Three", "Vier"]).prop_map(|text| parse(text))
+}
+
+/// Identifiers that are wanted as such and as extra audiences.
+fn identifiers() -> impl Strategy<Value = Identifier> {
+    let texts = [
+        COURSES_IDENTIFIER,
+        "urn:example:a",
+        "urn:example:b",
+        "urn:example:c",
+        crate::MANAGEMENT_IDENTIFIER,
+    ];
+    prop::sample::select(texts.to_vec()).prop_map(|text| parse(text))
+}
+
+/// Scopes that API resources have, come to have, or never have.
+fn ordinary_scopes() -> impl Strategy<Value = ScopeName> {
+    let mut texts = COURSE_SCOPES.to_vec();
+    texts.extend(["a:1", "a:2", "b:1", "writ:new"]);
+    prop::sample::select(texts).prop_map(|text| parse(text))
+}
+
+fn course_scopes() -> impl Strategy<Value = Vec<ScopeName>> {
+    prop::sample::subsequence(scopes(&COURSE_SCOPES), 0..=COURSE_SCOPES.len())
+}
+
+fn management_scopes() -> impl Strategy<Value = Vec<ScopeName>> {
+    prop_oneof![
+        Just(all_management_scopes()),
+        prop::sample::subsequence(all_management_scopes(), 0..=ManagementScope::ALL.len()),
+    ]
+}
+
+/// An API resource with scopes, which mostly are its own.
+fn granted_scopes() -> impl Strategy<Value = (ApiId, Vec<ScopeName>)> {
+    prop_oneof![
+        4 => course_scopes().prop_map(|scopes| (COURSES, scopes)),
+        4 => management_scopes().prop_map(|scopes| (MANAGEMENT, scopes)),
+        2 => (api_ids(), prop::collection::vec(ordinary_scopes(), 0..3)),
+    ]
+}
+
+fn role_scopes() -> impl Strategy<Value = Vec<ScopeName>> {
+    prop_oneof![
+        3 => prop::collection::vec(ordinary_scopes(), 0..4),
+        2 => course_scopes(),
+        2 => management_scopes(),
+        1 => (management_scopes(), course_scopes()).prop_map(|(a, b)| [a, b].concat()),
+    ]
+}
+
+fn modes() -> impl Strategy<Value = GrantMode> {
+    prop_oneof![3 => Just(GrantMode::None), 2 => Just(GrantMode::Rbac)]
+}
+
+fn algorithms() -> impl Strategy<Value = Algorithm> {
+    prop::sample::select(Algorithm::ALL.to_vec())
+}
+
+fn profiles() -> impl Strategy<Value = TokenProfile> {
+    let lifetime = prop::option::of(prop::sample::select(vec![0u32, 60, 86_400, 86_401]));
+    (algorithms(), any::<bool>(), lifetime).prop_map(|(algorithm, jwt, lifetime_seconds)| {
+        TokenProfile {
+            algorithm,
+            typ: if jwt {
+                crate::TokenType::Jwt
+            } else {
+                crate::TokenType::AtJwt
+            },
+            lifetime_seconds,
+        }
+    })
+}
+
+fn token_settings() -> impl Strategy<Value = TokenSettings> {
+    (
+        any::<bool>(),
+        prop::collection::vec(identifiers(), 0..3),
+        prop::option::of(prop::sample::select(vec![0u32, 30, 7200])),
+    )
+        .prop_map(|(by_id, extra_audiences, lifetime_seconds)| TokenSettings {
+            audience: if by_id {
+                Audience::ClientId
+            } else {
+                Audience::Api
+            },
+            extra_audiences,
+            lifetime_seconds,
+        })
+}
+
+fn labels() -> impl Strategy<Value = Labels> {
+    prop::sample::select(vec!["", "prod", "test"]).prop_map(|value| {
+        let pairs = if value.is_empty() {
+            [].into()
+        } else {
+            [("env".into(), value.into())].into()
+        };
+        Labels::new(pairs).unwrap_or_default()
+    })
+}
+
+fn kids() -> impl Strategy<Value = Kid> {
+    let first = algorithms().prop_map(first_kid);
+    let later = (0u8..3).prop_map(|n| parse(&format!("key-{n}")));
+    prop_oneof![1 => first, 3 => later]
+}
+
+fn new_keys() -> impl Strategy<Value = NewSigningKey> {
+    (kids(), algorithms()).prop_map(|(kid, algorithm)| signing_key(kid.as_str(), algorithm))
+}
+
+fn new_secrets() -> impl Strategy<Value = NewSecret> {
+    let end = prop_oneof![
+        4 => Just(None),
+        1 => (0u64..100_000_000).prop_map(|ms| Some(Millis(BEGIN.0 + ms))),
+    ];
+    (1u128..=8, end).prop_map(|(number, expires_at)| NewSecret {
+        expires_at,
+        ..secret(number)
+    })
+}
+
+fn settings_changes() -> impl Strategy<Value = crate::SettingsChange> {
+    (
+        prop::option::of(any::<bool>()),
+        prop::option::of(any::<bool>()),
+        prop::option::of(any::<bool>()),
+        prop::option::of(prop::sample::select(vec![0u32, 60, 900, 86_401])),
+        prop::option::of(prop::sample::select(vec![300u32, 3600])),
+    )
+        .prop_map(
+            |(drop, all, combine, lifetime, ahead)| crate::SettingsChange {
+                scopes_unauthorized: drop.map(|drop| match drop {
+                    true => crate::UnauthorizedScopes::Drop,
+                    false => crate::UnauthorizedScopes::Reject,
+                }),
+                scopes_omitted: all.map(|all| match all {
+                    true => crate::OmittedScopes::All,
+                    false => crate::OmittedScopes::None,
+                }),
+                scopes_combine_apis: combine,
+                tokens_lifetime_seconds: lifetime,
+                keys_publish_ahead_seconds: ahead,
+                ..crate::SettingsChange::default()
+            },
+        )
+}
+
+/// A command of any kind.
+pub fn commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        1 => server_commands(),
+        4 => api_commands(),
+        6 => application_commands(),
+        6 => grant_commands(),
+        4 => role_commands(),
+        2 => key_commands(),
+        2 => token_commands(),
+    ]
+}
+
+fn server_commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        1 => Just(initialize()),
+        1 => (application_ids(), names(), new_secrets()).prop_map(|(application, name, secret)| {
+            Command::RecoverAdministrator { application, name, secret }
+        }),
+        1 => Just(Command::StartServer { version: "0.1.0".into(), engine: "none".into() }),
+        5 => settings_changes().prop_map(|change| Command::ChangeSettings { change }),
+    ]
+}
+
+fn api_commands() -> impl Strategy<Value = Command> {
+    let guards = || prop::collection::vec(application_ids(), 0..3);
+    let new_scopes = prop::collection::vec(ordinary_scopes(), 0..3).prop_map(|names| {
+        let scope = |name| NewScope {
+            name,
+            description: None,
+        };
+        names.into_iter().map(scope).collect::<Vec<NewScope>>()
+    });
+    let create = (
+        identifiers(),
+        names(),
+        any::<bool>(),
+        profiles(),
+        guards(),
+        new_scopes,
+    );
+    let change = (
+        api_ids(),
+        prop::option::of(names()),
+        prop::option::of(any::<bool>()),
+        prop::option::of(profiles()),
+        prop::option::of(guards()),
+    );
+    let description = prop::option::of(Just(parse("What it is for")));
+    prop_oneof![
+        2 => create.prop_map(|(identifier, name, requires_authorization, profile, guards, scopes)| {
+            Command::CreateApiResource {
+                identifier, name, requires_authorization, profile, guards, scopes,
+            }
+        }),
+        2 => change.prop_map(|(id, name, requires_authorization, profile, guards)| {
+            let profile = profile.map_or_else(ProfileChange::default, |profile| ProfileChange {
+                algorithm: Some(profile.algorithm),
+                typ: Some(profile.typ),
+                lifetime_seconds: Some(profile.lifetime_seconds),
+            });
+            Command::ChangeApiResource { id, name, requires_authorization, profile, guards }
+        }),
+        1 => (api_ids(), any::<bool>())
+            .prop_map(|(id, cascade)| Command::RemoveApiResource { id, cascade }),
+        3 => (api_ids(), ordinary_scopes(), description).prop_map(|(api, name, description)| {
+            Command::PutScope { api, scope: NewScope { name, description } }
+        }),
+        2 => (api_ids(), ordinary_scopes(), any::<bool>())
+            .prop_map(|(api, name, cascade)| Command::RemoveScope { api, name, cascade }),
+    ]
+}
+
+fn application_commands() -> impl Strategy<Value = Command> {
+    let change = (
+        application_ids(),
+        prop::option::weighted(0.3, names()),
+        prop::option::of(any::<bool>()),
+        prop::option::weighted(0.3, labels()),
+        prop::option::weighted(0.3, token_settings()),
+    );
+    prop_oneof![
+        3 => (application_ids(), names(), labels(), token_settings()).prop_map(
+            |(id, name, labels, token_settings)| {
+                Command::CreateApplication { id, name, labels, token_settings }
+            }
+        ),
+        3 => (application_ids(), names()).prop_map(|(id, name)| {
+            create_application(id.0, name.as_str())
+        }),
+        4 => change.prop_map(|(id, name, enabled, labels, token_settings)| {
+            Command::ChangeApplication { id, name, enabled, labels, token_settings }
+        }),
+        3 => (application_ids(), any::<bool>()).prop_map(|(id, enabled)| enable(id, enabled)),
+        1 => (application_ids(), any::<bool>())
+            .prop_map(|(id, cascade)| Command::RemoveApplication { id, cascade }),
+        4 => (application_ids(), new_secrets())
+            .prop_map(|(application, secret)| Command::AddSecret { application, secret }),
+        2 => (application_ids(), 1u128..=8).prop_map(|(application, secret)| {
+            Command::RevokeSecret { application, secret: SecretId(secret) }
+        }),
+    ]
+}
+
+fn grant_commands() -> impl Strategy<Value = Command> {
+    let some_scopes = granted_scopes().prop_map(|(api, scopes)| (api, Some(scopes)));
+    let no_scopes = api_ids().prop_map(|api| (api, None));
+    prop_oneof![
+        5 => (application_ids(), granted_scopes(), modes()).prop_map(
+            |(application, (api, scopes), mode)| Command::AddGrant { application, api, mode, scopes }
+        ),
+        3 => (application_ids(), prop_oneof![some_scopes, no_scopes], prop::option::of(modes()))
+            .prop_map(|(application, (api, scopes), mode)| {
+                Command::ChangeGrant { application, api, mode, scopes }
+            }),
+        1 => (application_ids(), api_ids())
+            .prop_map(|(application, api)| Command::RemoveGrant { application, api }),
+        3 => (application_ids(), role_ids())
+            .prop_map(|(application, role)| Command::AssignRole { application, role }),
+        2 => (application_ids(), role_ids())
+            .prop_map(|(application, role)| Command::UnassignRole { application, role }),
+    ]
+}
+
+fn role_commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (names(), role_scopes()).prop_map(|(name, scopes)| Command::CreateRole { name, scopes }),
+        3 => (role_ids(), prop::option::of(names()), prop::option::of(role_scopes()))
+            .prop_map(|(id, name, scopes)| Command::ChangeRole { id, name, scopes }),
+        1 => (role_ids(), any::<bool>())
+            .prop_map(|(id, cascade)| Command::RemoveRole { id, cascade }),
+    ]
+}
+
+fn key_commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => new_keys().prop_map(|key| Command::MakeSigningKey { key }),
+        3 => kids().prop_map(|kid| Command::ActivateSigningKey { kid }),
+        1 => kids().prop_map(|kid| Command::RetireSigningKey { kid }),
+        2 => (kids(), prop::option::of(new_keys()))
+            .prop_map(|(kid, replacement)| Command::RevokeSigningKey { kid, replacement }),
+        3 => Just(Command::RemoveExpiredSigningKeys),
+    ]
+}
+
+fn token_commands() -> impl Strategy<Value = Command> {
+    let end = (0u64..200_000_000).prop_map(|ms| Millis(BEGIN.0 + ms));
+    prop_oneof![
+        4 => (0u64..4, application_ids(), end).prop_map(|(number, application, expires_at)| {
+            Command::RevokeToken { jti: jti(BEGIN, number), application, expires_at }
+        }),
+        1 => application_ids().prop_map(|application| Command::CutTokens { application }),
+        1 => (any::<[u8; 32]>(), any::<u16>()).prop_map(|(root, records)| Command::SealIssuances {
+            file: "issuances-1".into(),
+            first: jti(BEGIN, 1),
+            last: jti(BEGIN, 2),
+            records: records.into(),
+            root,
+        }),
+    ]
+}

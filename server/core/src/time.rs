@@ -11,6 +11,9 @@ use std::str::FromStr;
 pub struct Millis(pub u64);
 
 impl Millis {
+    /// The last moment that RFC 3339 can write: the end of the year 9999.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
     /// Later by whole seconds; saturates at the end of time.
     #[must_use]
     pub fn plus_seconds(self, seconds: u64) -> Self {
@@ -24,12 +27,9 @@ impl Millis {
     }
 }
 
-/// The last moment that RFC 3339 can write: the end of the year 9999.
-const MILLIS_MAX: u64 = 253_402_300_799_999;
-
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = i64::try_from(self.0.min(MILLIS_MAX)).unwrap_or(0);
+        let ms = i64::try_from(self.0.min(Self::MAX.0)).unwrap_or(0);
         let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
         write!(f, "{at:.3}")
     }
@@ -46,7 +46,7 @@ impl FromStr for Millis {
     fn from_str(text: &str) -> Result<Self, ParseMillisError> {
         let at: jiff::Timestamp = text.parse().map_err(|_| ParseMillisError)?;
         let ms = u64::try_from(at.as_millisecond()).map_err(|_| ParseMillisError)?;
-        if ms > MILLIS_MAX {
+        if ms > Self::MAX.0 {
             Err(ParseMillisError)
         } else {
             Ok(Self(ms))

@@ -1,0 +1,81 @@
+//! How long does it take to say whether a token is good? Validation against the live index for
+//! each algorithm, and a whole introspection through the HTTP routes in process.
+
+#![expect(missing_docs, reason = "criterion's macros make functions that nobody calls by name")]
+
+use actix_web::body::to_bytes;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::web::Data;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use writ::http::{self, RequestTimeout};
+use writ::issue::{PresentedCredentials, Request, issue};
+use writ_benches::{World, identifier};
+use writ_core::{Algorithm, Ask};
+
+fn token(world: &World, algorithm: Algorithm) -> String {
+    let resource = identifier(algorithm);
+    let request = Request {
+        credentials: PresentedCredentials {
+            client_id: &world.client_id,
+            presented_secret: &world.client_secret,
+            method: "client_secret_post",
+        },
+        ask: Ask { scope: None, resources: &[&resource] },
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        traceparent: "",
+    };
+    let runtime = actix_web::rt::System::new();
+    runtime.block_on(issue(&world.app, &request)).expect("a token").access_token
+}
+
+fn decode_and_validate(c: &mut Criterion) {
+    let world = World::new();
+    let mut group = c.benchmark_group("decode_and_validate");
+    for algorithm in Algorithm::ALL {
+        let token = token(&world, algorithm);
+        group.bench_function(BenchmarkId::from_parameter(algorithm), |b| {
+            b.iter(|| world.app.validate_token(black_box(&token)).expect("valid"));
+        });
+    }
+    group.finish();
+}
+
+fn introspect(c: &mut Criterion) {
+    let world = World::new();
+    let tokens = Algorithm::ALL.map(|algorithm| (algorithm, token(&world, algorithm)));
+    let system = actix_web::rt::System::new();
+    let app: Data<_> = world.app.clone();
+    let service = system.block_on(async {
+        init_service(
+            actix_web::App::new()
+                .app_data(app)
+                .app_data(RequestTimeout(Duration::from_secs(10)))
+                .wrap(actix_web::middleware::from_fn(http::trace))
+                .configure(|routes| http::public(routes, "")),
+        )
+        .await
+    });
+    let mut group = c.benchmark_group("introspect");
+    for (algorithm, token) in &tokens {
+        let form = [
+            ("client_id", world.client_id.as_str()),
+            ("client_secret", world.client_secret.as_str()),
+            ("token", token.as_str()),
+        ];
+        let ask = || {
+            let request = TestRequest::post().uri("/oauth2/introspect").set_form(form);
+            system.block_on(call_service(&service, request.to_request()))
+        };
+        // An inactive token is answered sooner: make sure that this is not what is measured.
+        let body = system.block_on(to_bytes(ask().into_body())).unwrap_or_default();
+        assert!(body.starts_with(b"{\"active\":true"), "the token should be active");
+        group.bench_function(BenchmarkId::from_parameter(algorithm), |b| b.iter(ask));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode_and_validate, introspect);
+criterion_main!(benches);

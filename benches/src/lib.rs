@@ -1,0 +1,144 @@
+//! What the benches share: a whole server in process on a temporary data directory, with one API
+//! resource for each signing algorithm and one application that is granted all of them among ten
+//! thousand others.
+
+use actix_web::web::Data;
+use std::sync::Arc;
+use tempfile::TempDir;
+use writ::app::App;
+use writ::bootstrap::{self, InitOptions, Surroundings};
+use writ::clock::{SystemClock, SystemRandom};
+use writ::config::{ByteSize, Config, Issuer};
+use writ::credentials::Secret;
+use writ_core::{
+    Actor, Algorithm, ApplicationId, Command, GrantMode, Labels, NewScope, NewSecret, RecordMode,
+    SecretId, SettingsChange, Submission, TokenProfile, TokenSettings,
+};
+
+/// How many applications the index holds beside the one that asks.
+pub const APPLICATIONS: usize = 10_000;
+
+/// A server and an application that asks it for tokens.
+#[derive(Debug)]
+pub struct World {
+    /// The server.
+    pub app: Data<App>,
+    /// The `client_id`.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    _directory: TempDir,
+}
+
+impl World {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// When the machine has no room for it.
+    #[must_use]
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut config = Config::default();
+        config.data_dir = directory.path().join("data");
+        config.issuer = Issuer::parse("https://writ.example").ok();
+        config.disk.issuance_floor = ByteSize(0);
+        bootstrap::init(&config, &InitOptions::default()).expect("a new data directory");
+        let surroundings = Surroundings {
+            issuer: config.issuer.clone().expect("set above"),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        let app = Data::new(bootstrap::open(&config, surroundings).expect("it opens"));
+        let secret = Secret::generate(&SystemRandom);
+        let id = create(&app, &secret);
+        for algorithm in Algorithm::ALL {
+            create_api(&app, id, algorithm);
+        }
+        let queued: Vec<_> = (0..APPLICATIONS)
+            .map(|_| app.ledger.execute(submission(&app, new_application(&app).1)))
+            .collect();
+        for pending in queued {
+            pending.wait().expect("accepted");
+        }
+        let (client_id, client_secret) = (id.to_string(), secret.expose().to_owned());
+        Self { app, client_id, client_secret, _directory: directory }
+    }
+
+    /// Changes how issuances are recorded.
+    ///
+    /// # Panics
+    /// When the log cannot be written.
+    pub fn record(&self, mode: RecordMode) {
+        let change =
+            SettingsChange { issuance_record: Some(mode), ..SettingsChange::default() };
+        execute(&self.app, Command::ChangeSettings { change });
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The API resource that wants an algorithm.
+#[must_use]
+pub fn identifier(algorithm: Algorithm) -> String {
+    format!("https://{algorithm}.example/api")
+}
+
+/// Two scopes of that API resource, as asked.
+#[must_use]
+pub fn scope(algorithm: Algorithm) -> String {
+    format!("{algorithm}:publish {algorithm}:read")
+}
+
+fn new_application(app: &App) -> (ApplicationId, Command) {
+    let id = ApplicationId(app.ids.next_id());
+    let name = "A job".parse().expect("a name");
+    let (labels, token_settings) = (Labels::default(), TokenSettings::default());
+    (id, Command::CreateApplication { id, name, labels, token_settings })
+}
+
+fn create(app: &App, secret: &Secret) -> ApplicationId {
+    let (id, command) = new_application(app);
+    execute(app, command);
+    let new = NewSecret {
+        id: SecretId(app.ids.next_id()),
+        digest: secret.digest(),
+        expires_at: None,
+    };
+    execute(app, Command::AddSecret { application: id, secret: new });
+    id
+}
+
+fn create_api(app: &App, application: ApplicationId, algorithm: Algorithm) {
+    let scopes: Vec<NewScope> = ["publish", "read", "write", "review"]
+        .map(|what| format!("{algorithm}:{what}").parse().expect("a scope"))
+        .map(|name| NewScope { name, description: None })
+        .into();
+    let granted = scopes.iter().map(|scope| scope.name.clone()).collect();
+    let identifier = identifier(algorithm);
+    let index = execute(
+        app,
+        Command::CreateApiResource {
+            identifier: identifier.parse().expect("an identifier"),
+            name: "An API".parse().expect("a name"),
+            requires_authorization: true,
+            profile: TokenProfile { algorithm, ..TokenProfile::default() },
+            guards: vec![application],
+            scopes,
+        },
+    )
+    .index;
+    let api = index.api_identified(&identifier).expect("just made").id;
+    execute(app, Command::AddGrant { application, api, mode: GrantMode::None, scopes: granted });
+}
+
+fn submission(app: &App, command: Command) -> Submission {
+    Submission::new(Actor::operator("bench"), app.command_id(), command)
+}
+
+fn execute(app: &App, command: Command) -> writ_ledger::Receipt {
+    app.ledger.execute(submission(app, command)).wait().expect("accepted")
+}

@@ -1,0 +1,40 @@
+//! The admin API of `/api/v1` (all of it but HTTP itself): a table of routes, and a handler for
+//! each that turns JSON into a command or reads the index. No actix here: `http/admin.rs` makes a
+//! [`Request`] out of what came in, `http/problem.rs` says which status a [`Failure`] has.
+//!
+//! A request goes through [`open`] (which route, who calls, what the query and the headers say),
+//! then its body is read, then [`run`] does it. Start at `admin/routes.rs`; `change.rs` has what
+//! every change shares, `read.rs` what every read shares.
+
+mod api_resources;
+mod applications;
+mod body;
+mod call;
+mod change;
+mod events;
+mod failure;
+mod grants;
+mod open;
+mod openapi;
+mod page;
+mod path;
+mod query;
+mod read;
+mod roles;
+mod routes;
+mod secrets;
+mod settings;
+mod signing_keys;
+mod tokens;
+
+pub use body::BODY_BYTES_MAX;
+pub use call::{Answer, Call};
+pub use failure::Failure;
+pub use open::{Request, open, run};
+pub use openapi::document;
+pub use routes::{Kind, Method, Parameter, Route, routes};
+#[cfg(test)]
+pub(crate) use tokens::error_code;
+
+/// What becomes of a call.
+pub type Outcome = Result<Answer, Failure>;

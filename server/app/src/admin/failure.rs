@@ -1,0 +1,139 @@
+//! Why a call of the admin API has no answer. Facts only: `http/problem.rs` knows the statuses.
+
+use crate::app::ExecuteError;
+use writ_core::{Position, Refusal};
+use writ_ledger::Fault;
+
+/// Why a call has no answer. The top variants are the caller's fault, the last ones ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No route has this path.
+    #[error("there is nothing at this path")]
+    NoRoute,
+    /// The path takes other methods.
+    #[error("this path takes {allow}")]
+    WrongMethod {
+        /// The methods it takes, as in `Allow`.
+        allow: String,
+    },
+    /// No token, or none that is valid now for the management API alone.
+    #[error(
+        "this needs an access token for urn:writ:management, as `Authorization: Bearer`; {}",
+        if *presented { "the one presented is not valid, or not any more" } else { "there is none" }
+    )]
+    Unauthenticated {
+        /// Whether there was a token at all (RFC 6750 §3.1).
+        presented: bool,
+    },
+    /// Path, query, header or JSON cannot be read.
+    #[error("{detail}")]
+    Malformed {
+        /// What kind of thing, for programs.
+        code: &'static str,
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// The body is not declared as JSON.
+    #[error("the content type must be application/json")]
+    MediaType,
+    /// The body is too large.
+    #[error("the body is larger than {} bytes", super::BODY_BYTES_MAX)]
+    TooLarge,
+    /// The path names something that is not there.
+    #[error("there is no {what} {id}")]
+    Unknown {
+        /// Which kind of thing, for programs.
+        code: &'static str,
+        /// Which kind of thing, for people.
+        what: &'static str,
+        /// What the path says.
+        id: String,
+    },
+    /// What was made by the call that this one repeats was removed since.
+    #[error("what this call made was removed since")]
+    Gone,
+    /// `If-Match: *` and there is nothing yet (RFC 9110 §13.1.1).
+    #[error("If-Match asks for something that is there, and there is nothing yet")]
+    Absent,
+    /// A text in the body is not one that can stand there.
+    #[error("{member}: {expected}")]
+    Value {
+        /// The member of the body.
+        member: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The body names something that is not there.
+    #[error("{member}: there is no {what} {id}")]
+    UnknownInBody {
+        /// Which kind of thing, for programs.
+        code: &'static str,
+        /// The member of the body.
+        member: &'static str,
+        /// Which kind of thing, for people.
+        what: &'static str,
+        /// What the body says.
+        id: String,
+    },
+    /// The rules say no.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Whether what it is about stands in the path: then that is not found. Else the body
+        /// names it, and the body is wrong.
+        in_path: bool,
+    },
+    /// This node has not seen the position that was asked for (`Writ-Min-Position`).
+    #[error("this server is at position {head} and has not seen {wanted} yet; try again")]
+    Behind {
+        /// What was asked for.
+        wanted: Position,
+        /// What there is.
+        head: Position,
+    },
+    /// The change could not be written.
+    #[error("the change could not be made now: {0}")]
+    Unavailable(ExecuteError),
+    /// The log or the notes could not be read.
+    #[error("the log cannot be read now: {0}")]
+    Unreadable(#[from] Fault),
+    /// A bug: a handler did not come to its end.
+    #[error("internal error")]
+    Internal,
+}
+
+impl Failure {
+    /// A malformed request.
+    pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Malformed { code, detail: detail.into() }
+    }
+
+    /// Something that the path names and that is not there.
+    pub(crate) fn unknown(code: &'static str, what: &'static str, id: &str) -> Self {
+        Self::Unknown { code, what, id: shortened(id) }
+    }
+}
+
+/// What a refusal says is not there.
+pub(crate) fn unknown_thing(refusal: &Refusal) -> Option<String> {
+    match refusal {
+        Refusal::ApiResourceUnknown { id } => Some(id.to_string()),
+        Refusal::ApplicationUnknown { id } => Some(id.to_string()),
+        Refusal::GrantUnknown { application, .. } => Some(application.to_string()),
+        Refusal::RoleUnknown { id } => Some(id.to_string()),
+        Refusal::ScopeUnknown { name, .. } => Some(name.to_string()),
+        Refusal::SecretUnknown { secret, .. } => Some(secret.to_string()),
+        Refusal::SigningKeyUnknown { kid } => Some(kid.to_string()),
+        _ => None,
+    }
+}
+
+/// As much of a text from outside as an answer repeats.
+pub(crate) fn shortened(text: &str) -> String {
+    const CHARS: usize = 300;
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

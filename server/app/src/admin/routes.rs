@@ -1,0 +1,397 @@
+//! Every route of the admin API, on one page: the single source of truth for the dispatcher, the
+//! OpenAPI document and the tests.
+
+use super::{
+    Call, Outcome, api_resources, applications, events, grants, openapi, roles, secrets, settings,
+    signing_keys, tokens,
+};
+use crate::app::App;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use writ_api as api;
+use writ_core::ManagementScope as S;
+
+/// A method of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `DELETE`
+    Delete,
+    /// `GET`, and `HEAD` with it
+    Get,
+    /// `PATCH`: members that are absent stay as they are
+    Patch,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+}
+
+impl Method {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+}
+
+/// What a route does to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads the index, now or as of a position: takes `as_of` and `Writ-Min-Position`.
+    Read,
+    /// Is a command: takes `Idempotency-Key` and `Writ-Reason`.
+    Change {
+        /// Takes `If-Match`: there is something already that the caller may have seen.
+        conditional: bool,
+    },
+    /// Answers a document that is the same for everybody.
+    Document,
+}
+
+/// A parameter of the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub description: &'static str,
+    /// Its type in JSON Schema.
+    pub schema: &'static str,
+}
+
+/// The future of a handler: it may be finished by another thread than it was begun by.
+pub type Handling = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A type as JSON Schema.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One route.
+#[derive(Clone)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path below `/api/v1`, with parameters in braces.
+    pub path: &'static str,
+    /// Its name for client generators.
+    pub operation: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// The scope that it needs; nothing for what is public. For reads it is checked before the
+    /// handler; for changes it is what `Command::required_scope` says, at the serial point.
+    pub scope: Option<S>,
+    /// What it does to the log.
+    pub kind: Kind,
+    /// The parameters of its query, but for `as_of`, which every read has.
+    pub query: Vec<Parameter>,
+    /// The body it takes.
+    pub body: Option<SchemaOf>,
+    /// Whether there must be one.
+    pub needs_body: bool,
+    /// What it answers.
+    pub answer: Option<SchemaOf>,
+    /// The status of that answer.
+    pub status: u16,
+    /// What does it.
+    pub handler: fn(Arc<App>, Call) -> Handling,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    /// The names that its query may have.
+    #[must_use]
+    pub fn query_names(&self) -> Vec<&'static str> {
+        let as_of = matches!(self.kind, Kind::Read).then_some("as_of");
+        self.query.iter().map(|parameter| parameter.name).chain(as_of).collect()
+    }
+
+    fn takes<T: JsonSchema>(self) -> Self {
+        Self { body: Some(|g| g.subschema_for::<T>()), needs_body: true, ..self }
+    }
+
+    fn may_take<T: JsonSchema>(self) -> Self {
+        Self { body: Some(|g| g.subschema_for::<T>()), needs_body: false, ..self }
+    }
+
+    fn answers<T: JsonSchema>(self) -> Self {
+        Self { answer: Some(|g| g.subschema_for::<T>()), ..self }
+    }
+
+    fn query(self, parameters: &[Parameter]) -> Self {
+        Self { query: [&self.query, parameters].concat(), ..self }
+    }
+}
+
+/// Every route.
+pub fn routes() -> &'static [Route] {
+    static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(table);
+    &ROUTES
+}
+
+const CASCADE: Parameter = Parameter {
+    name: "cascade",
+    description: "Whether what uses it is changed with it, in one change. Without it, something in \
+                  use is not removed and the answer names the users.",
+    schema: "boolean",
+};
+const LIMIT: Parameter =
+    Parameter { name: "limit", description: "Most items, 1 to 200.", schema: "integer" };
+const AFTER: Parameter =
+    Parameter { name: "after", description: "The `next` of the page before.", schema: "string" };
+const IDENTIFIER: Parameter =
+    Parameter { name: "identifier", description: "Only the one with it.", schema: "string" };
+const NAME: Parameter =
+    Parameter { name: "name", description: "Only with exactly this name.", schema: "string" };
+const LABEL: Parameter = Parameter {
+    name: "label",
+    description: "Only with this label, as `key:value`.",
+    schema: "string",
+};
+const FROM: Parameter = Parameter {
+    name: "from",
+    description: "The first position; the `next` of the page before is one.",
+    schema: "integer",
+};
+const ENTITY: Parameter = Parameter {
+    name: "entity",
+    description: "Only events about it, such as `application/01j…`, `api_resource/api_7`, \
+                  `role/role_3`, `settings`.",
+    schema: "string",
+};
+const REASONS: Parameter = Parameter {
+    name: "reasons",
+    description: "Whether the texts of reasons are given, as far as they were not deleted.",
+    schema: "boolean",
+};
+
+macro_rules! handler {
+    ($handler:path) => {
+        |app, call| Box::pin($handler(app, call))
+    };
+}
+
+/// A row of the table.
+macro_rules! route {
+    ($method:ident $path:literal $operation:literal $scope:expr, $kind:expr, $status:literal,
+     $handler:path, $summary:literal) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            operation: $operation,
+            summary: $summary,
+            scope: $scope,
+            kind: $kind,
+            query: Vec::new(),
+            body: None,
+            needs_body: false,
+            answer: None,
+            status: $status,
+            handler: handler!($handler),
+        }
+    };
+}
+
+const READ: Kind = Kind::Read;
+/// A change of something.
+const CHANGE: Kind = Kind::Change { conditional: true };
+/// A change that makes something, or ends something that has no version.
+const MAKE: Kind = Kind::Change { conditional: false };
+
+fn api_resource_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::ApiResourcesRead), Some(S::ApiResourcesWrite));
+    vec![
+        route!(Get "/api-resources" "listApiResources" read, READ, 200, api_resources::list,
+            "Lists API resources")
+        .query(&[LIMIT, AFTER, IDENTIFIER])
+        .answers::<api::Page<api::ApiResource>>(),
+        route!(Post "/api-resources" "createApiResource" write, MAKE, 201, api_resources::create,
+            "Registers an API resource")
+        .takes::<api::CreateApiResource>()
+        .answers::<api::ApiResource>(),
+        route!(Get "/api-resources/{id}" "getApiResource" read, READ, 200, api_resources::show,
+            "Shows an API resource")
+        .answers::<api::ApiResource>(),
+        route!(Patch "/api-resources/{id}" "changeApiResource" write, CHANGE, 200,
+            api_resources::change, "Changes an API resource")
+        .takes::<api::ChangeApiResource>()
+        .answers::<api::ApiResource>(),
+        route!(Delete "/api-resources/{id}" "removeApiResource" write, CHANGE, 204,
+            api_resources::remove, "Removes an API resource")
+        .query(&[CASCADE]),
+        route!(Get "/api-resources/{id}/scopes/{name}" "getScope" read, READ, 200,
+            api_resources::show_scope, "Shows a scope")
+        .answers::<api::Scope>(),
+        route!(Put "/api-resources/{id}/scopes/{name}" "putScope" write, CHANGE, 200,
+            api_resources::put_scope, "Adds a scope, or changes its description")
+        .may_take::<api::PutScope>()
+        .answers::<api::Scope>(),
+        route!(Delete "/api-resources/{id}/scopes/{name}" "removeScope" write, CHANGE, 204,
+            api_resources::remove_scope, "Removes a scope")
+        .query(&[CASCADE]),
+    ]
+}
+
+fn application_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::ApplicationsRead), Some(S::ApplicationsWrite));
+    vec![
+        route!(Get "/applications" "listApplications" read, READ, 200, applications::list,
+            "Lists applications")
+        .query(&[LIMIT, AFTER, NAME, LABEL])
+        .answers::<api::Page<api::Application>>(),
+        route!(Post "/applications" "createApplication" write, MAKE, 201, applications::create,
+            "Creates an application; its secrets are added by themselves")
+        .takes::<api::CreateApplication>()
+        .answers::<api::Application>(),
+        route!(Get "/applications/{id}" "getApplication" read, READ, 200, applications::show,
+            "Shows an application")
+        .answers::<api::Application>(),
+        route!(Patch "/applications/{id}" "changeApplication" write, CHANGE, 200,
+            applications::change, "Changes, disables or enables an application")
+        .takes::<api::ChangeApplication>()
+        .answers::<api::Application>(),
+        route!(Delete "/applications/{id}" "removeApplication" write, CHANGE, 204,
+            applications::remove, "Removes an application with its secrets and grants")
+        .query(&[CASCADE]),
+        route!(Post "/applications/{id}/revoke-tokens" "revokeApplicationTokens"
+            Some(S::TokensRevoke), CHANGE, 200, applications::cut_tokens,
+            "Ends all tokens of an application that were issued until now")
+        .may_take::<api::Empty>()
+        .answers::<api::Application>(),
+        route!(Post "/applications/{id}/token-preview" "previewToken" read, READ, 200,
+            tokens::preview, "Says what token an application would get, or why none; signs nothing")
+        .may_take::<api::PreviewToken>()
+        .answers::<api::TokenPreview>(),
+    ]
+}
+
+fn secret_and_grant_routes() -> Vec<Route> {
+    let read = Some(S::ApplicationsRead);
+    let (secrets, grants) = (Some(S::SecretsWrite), Some(S::GrantsWrite));
+    vec![
+        route!(Get "/applications/{id}/secrets" "listSecrets" read, READ, 200, secrets::list,
+            "Lists the secrets of an application, without the secrets themselves")
+        .query(&[LIMIT, AFTER])
+        .answers::<api::Page<api::Secret>>(),
+        route!(Post "/applications/{id}/secrets" "addSecret" secrets, CHANGE, 201, secrets::create,
+            "Adds a secret to an application; this answer alone shows it")
+        .may_take::<api::CreateSecret>()
+        .answers::<api::NewSecret>(),
+        route!(Get "/applications/{id}/secrets/{secret_id}" "getSecret" read, READ, 200,
+            secrets::show, "Shows when a secret was made and when it expires")
+        .answers::<api::Secret>(),
+        route!(Delete "/applications/{id}/secrets/{secret_id}" "revokeSecret" secrets, CHANGE, 204,
+            secrets::remove, "Revokes a secret"),
+        route!(Get "/applications/{id}/authorized-apis" "listGrants" read, READ, 200, grants::list,
+            "Lists the API resources that an application is authorized to")
+        .query(&[LIMIT, AFTER])
+        .answers::<api::Page<api::Grant>>(),
+        route!(Post "/applications/{id}/authorized-apis" "addGrant" grants, CHANGE, 201,
+            grants::create, "Authorizes an application to an API resource")
+        .takes::<api::CreateGrant>()
+        .answers::<api::Grant>(),
+        route!(Get "/applications/{id}/authorized-apis/{api_id}" "getGrant" read, READ, 200,
+            grants::show, "Shows a grant")
+        .answers::<api::Grant>(),
+        route!(Patch "/applications/{id}/authorized-apis/{api_id}" "changeGrant" grants, CHANGE,
+            200, grants::change, "Changes a grant")
+        .takes::<api::ChangeGrant>()
+        .answers::<api::Grant>(),
+        route!(Delete "/applications/{id}/authorized-apis/{api_id}" "removeGrant" grants, CHANGE,
+            204, grants::remove, "Removes a grant"),
+        route!(Put "/applications/{id}/roles/{role_id}" "assignRole" grants, CHANGE, 200,
+            grants::assign_role, "Assigns a role to an application")
+        .may_take::<api::Empty>()
+        .answers::<api::AssignedRole>(),
+        route!(Delete "/applications/{id}/roles/{role_id}" "unassignRole" grants, CHANGE, 204,
+            grants::unassign_role, "Takes a role from an application"),
+    ]
+}
+
+fn role_and_setting_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::RolesRead), Some(S::RolesWrite));
+    vec![
+        route!(Get "/roles" "listRoles" read, READ, 200, roles::list, "Lists roles")
+            .query(&[LIMIT, AFTER, NAME])
+            .answers::<api::Page<api::Role>>(),
+        route!(Post "/roles" "createRole" write, MAKE, 201, roles::create, "Creates a role")
+            .takes::<api::CreateRole>()
+            .answers::<api::Role>(),
+        route!(Get "/roles/{id}" "getRole" read, READ, 200, roles::show, "Shows a role")
+            .answers::<api::Role>(),
+        route!(Patch "/roles/{id}" "changeRole" write, CHANGE, 200, roles::change, "Changes a role")
+            .takes::<api::ChangeRole>()
+            .answers::<api::Role>(),
+        route!(Delete "/roles/{id}" "removeRole" write, CHANGE, 204, roles::remove,
+            "Removes a role")
+        .query(&[CASCADE]),
+        route!(Get "/settings" "getSettings" Some(S::SettingsRead), READ, 200, settings::show,
+            "Shows the settings of the server")
+        .answers::<api::Settings>(),
+        route!(Patch "/settings" "changeSettings" Some(S::SettingsWrite), CHANGE, 200,
+            settings::change, "Changes settings")
+        .takes::<api::Settings>()
+        .answers::<api::Settings>(),
+    ]
+}
+
+fn key_and_log_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::KeysRead), Some(S::KeysWrite));
+    vec![
+        route!(Get "/signing-keys" "listSigningKeys" read, READ, 200, signing_keys::list,
+            "Lists signing keys")
+        .query(&[LIMIT, AFTER])
+        .answers::<api::Page<api::SigningKey>>(),
+        route!(Post "/signing-keys" "createSigningKey" write, MAKE, 201, signing_keys::create,
+            "Makes a signing key and publishes it")
+        .takes::<api::CreateSigningKey>()
+        .answers::<api::SigningKey>(),
+        route!(Get "/signing-keys/{kid}" "getSigningKey" read, READ, 200, signing_keys::show,
+            "Shows a signing key")
+        .answers::<api::SigningKey>(),
+        route!(Post "/signing-keys/{kid}/activate" "activateSigningKey" write, CHANGE, 200,
+            signing_keys::activate, "Makes a published key the one that signs")
+        .may_take::<api::Empty>()
+        .answers::<api::SigningKey>(),
+        route!(Post "/signing-keys/{kid}/retire" "retireSigningKey" write, CHANGE, 200,
+            signing_keys::retire, "Retires a published key that never signed")
+        .may_take::<api::Empty>()
+        .answers::<api::SigningKey>(),
+        route!(Post "/signing-keys/{kid}/revoke" "revokeSigningKey" write, CHANGE, 200,
+            signing_keys::revoke,
+            "Revokes a compromised key at once; an active one is replaced in the same change")
+        .may_take::<api::Empty>()
+        .answers::<api::SigningKey>(),
+        route!(Post "/tokens/revoke" "revokeToken" Some(S::TokensRevoke), MAKE, 204, tokens::revoke,
+            "Revokes one token of any application")
+        .takes::<api::RevokeToken>(),
+        route!(Get "/events" "listEvents" Some(S::AuditRead), READ, 200, events::list,
+            "Lists events as they are stored, in their order")
+        .query(&[FROM, LIMIT, ENTITY, REASONS])
+        .answers::<api::Page<api::Event>>(),
+        route!(Get "/openapi.json" "getOpenApi" None, Kind::Document, 200, openapi::show,
+            "Answers this document"),
+    ]
+}
+
+fn table() -> Vec<Route> {
+    [
+        api_resource_routes(),
+        application_routes(),
+        secret_and_grant_routes(),
+        role_and_setting_routes(),
+        key_and_log_routes(),
+    ]
+    .concat()
+}

@@ -1,0 +1,94 @@
+//! `/applications/{id}/secrets`. A secret is made here, shown in this one answer, and known
+//! afterwards as a digest only.
+
+use super::applications::find;
+use super::call::{Call, optional};
+use super::change::{change as execute, made};
+use super::page::{after, limit, page};
+use super::read::index as read;
+use super::{Answer, Failure, Outcome};
+use crate::app::App;
+use crate::credentials;
+use std::sync::Arc;
+use writ_api as api;
+use writ_core::{Application, Command, Entity, NewSecret, Secret, SecretId};
+
+/// `code` where the secret of an earlier call is not shown again.
+const ALREADY_SHOWN: &str = "secret_already_shown";
+
+pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let application = find(&call, &index)?;
+    let after: Option<SecretId> = after(&call)?;
+    let mut secrets: Vec<&Secret> = application.secrets.iter().collect();
+    secrets.sort_unstable_by_key(|secret| secret.id);
+    let rest = secrets.into_iter().filter(|secret| after.is_none_or(|after| secret.id > after));
+    let found =
+        page(rest, limit(&call)?, |_| true, |secret| secret.id.to_string(), |secret| view(secret));
+    Answer::json(&found).from(&index)
+}
+
+pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
+    let asked: api::CreateSecret = call.json()?;
+    let id = call.application()?;
+    let secret = credentials::Secret::generate(app.random.as_ref());
+    let new = NewSecret {
+        id: SecretId(app.ids.next_id()),
+        digest: secret.digest(),
+        expires_at: optional("expires_at", asked.expires_at.as_deref())?,
+    };
+    let command = Command::AddSecret { application: id, secret: new };
+    let receipt = execute(&app, &call, command).await?;
+    let Some(Entity::Secret(_, secret_id)) = made(&receipt) else { return Err(Failure::Gone) };
+    let application = receipt.index.application(id).ok_or(Failure::Gone)?;
+    let api::Secret { id: shown_id, created_at, expires_at } =
+        view(stored(application, secret_id).ok_or(Failure::Gone)?);
+    // Only the call that made it can show it: nobody else ever had it.
+    let mine = receipt.repeat.is_none();
+    Answer::json(&api::NewSecret {
+        id: shown_id,
+        application: id.to_string(),
+        secret: mine.then(|| secret.expose().to_owned()),
+        code: (!mine).then(|| ALREADY_SHOWN.to_owned()),
+        created_at,
+        expires_at,
+    })
+    .version(application.version)
+    .location(call.location(&format!("/applications/{id}/secrets/{secret_id}")))
+    .at(receipt.position())
+}
+
+pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let application = find(&call, &index)?;
+    let secret = stored(application, secret_id(&call)?).ok_or_else(|| unknown(&call))?;
+    Answer::json(&view(secret)).version(application.version).from(&index)
+}
+
+pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
+    let (application, secret) = (call.application()?, secret_id(&call)?);
+    let command = Command::RevokeSecret { application, secret };
+    let receipt = execute(&app, &call, command).await?;
+    Answer::empty().at(receipt.position())
+}
+
+fn stored(application: &Application, id: SecretId) -> Option<&Secret> {
+    application.secrets.iter().find(|secret| secret.id == id)
+}
+
+fn secret_id(call: &Call) -> Result<SecretId, Failure> {
+    call.param("secret_id").parse().map_err(|_| unknown(call))
+}
+
+fn unknown(call: &Call) -> Failure {
+    Failure::unknown("secret_unknown", "secret", call.param("secret_id"))
+}
+
+/// A secret as it is shown: without itself.
+pub(super) fn view(secret: &Secret) -> api::Secret {
+    api::Secret {
+        id: secret.id.to_string(),
+        created_at: secret.created_at.to_string(),
+        expires_at: secret.expires_at.map(|at| at.to_string()),
+    }
+}

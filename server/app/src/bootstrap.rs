@@ -1,0 +1,382 @@
+//! Data directories: made once by `init`, opened by every start, mended by `recover` and `reseal`.
+//! All of it blocks, and all of it needs the directory's lock, so none of it can run beside a
+//! server.
+
+use crate::app::{App, ExecuteError, make_and_seal};
+use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
+use crate::config::{Config, Engine, Issuer};
+use crate::credentials::Secret;
+use crate::credentials_file::{CredentialsFile, CredentialsFileError};
+use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
+use crate::net::TrustedProxies;
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use writ_core::{
+    Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
+    SecretId, Submission,
+};
+use writ_ledger::{
+    DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
+    Notes, Progress, RandomIds, open_engine,
+};
+
+/// The name of the first administrator where none is given.
+const ADMINISTRATOR: &str = "Administrator";
+
+/// Why a data directory cannot be made or opened. The message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// There is a log in it.
+    #[error("{} is a data directory with a log already; `writ serve` opens it, `writ admin recover` makes a new administrator", .0.display())]
+    Initialised(PathBuf),
+    /// There is none in it.
+    #[error("{} holds no log yet; `writ init` makes one", .0.display())]
+    Uninitialised(PathBuf),
+    /// The name for the administrator.
+    #[error("the administrator's name: {0}")]
+    Name(#[from] writ_core::ParseNameError),
+    /// The issuer is needed and was not configured.
+    #[error("the issuer is not known; set `issuer` in writ.toml, WRIT_ISSUER or --issuer")]
+    NoIssuer,
+    /// sled is configured and not built in.
+    #[cfg(not(feature = "sled"))]
+    #[error("store.engine is sled, which this binary was built without; build it with `--features sled`, or use redb")]
+    NoSled,
+    /// The master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// A signing key.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] Fault),
+    /// The log's rules or its writer.
+    #[error(transparent)]
+    Command(#[from] ExecuteError),
+    /// A credentials file.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsFileError),
+}
+
+/// What `init` and `recover` can be told.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// The administrator's name.
+    pub admin_name: Option<String>,
+    /// The certificate that clients must trust, in PEM, when it is one of our own making.
+    pub ca: Option<String>,
+}
+
+/// An administrator that was just made.
+#[derive(Debug)]
+pub struct Initialised {
+    /// Its application.
+    pub application: ApplicationId,
+    /// Where its credentials are: `admin.json` in the data directory, mode 0600.
+    pub admin_file: PathBuf,
+    /// The credentials.
+    pub credentials: AdminCredentials,
+}
+
+/// The credentials of an administrator.
+#[derive(Debug)]
+pub struct AdminCredentials {
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// The application.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+}
+
+/// Where the administrator's credentials are.
+#[must_use]
+pub fn admin_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.json")
+}
+
+/// Makes a data directory: the log, signing keys, the first administrator. Run again after a
+/// crash it completes what is there.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub fn init(config: &Config, options: &InitOptions) -> Result<Initialised, BootstrapError> {
+    let data = DataDir::create(&config.data_dir)?;
+    init_in(&data, config, options)
+}
+
+fn init_in(
+    data: &DataDir,
+    config: &Config,
+    options: &InitOptions,
+) -> Result<Initialised, BootstrapError> {
+    let issuer = config.issuer.as_ref().ok_or(BootstrapError::NoIssuer)?;
+    let (random, ids) = sources(Arc::new(SystemClock));
+    let engine = open_engine(data, engine_kind(config)?, Some(LogId(ids.next_id())))?;
+    if engine.head()? > 0 {
+        return Err(BootstrapError::Initialised(data.path().to_owned()));
+    }
+    let log_id = engine.log_id();
+    let master = master_key_or_new(config, &*random)?;
+    let store = KeyStore::open(data, log_id, master, true)?;
+    let ledger = Ledger::open(ledger_config(engine, events_clock(Arc::new(SystemClock))))?;
+    // Keys of an earlier try that never came into the log.
+    for kid in store.list() {
+        store.delete(&kid)?;
+    }
+    let keys: Result<Vec<NewSigningKey>, ExecuteError> =
+        Algorithm::ALL.into_iter().map(|algorithm| make_and_seal(&store, algorithm)).collect();
+    let administrator = NewAdministrator::make(&ids, &*random, options)?;
+    let made = administrator.write_file(data.path(), issuer, options)?;
+    let (application, secret) = (administrator.application, administrator.secret());
+    execute(
+        &ledger,
+        "init",
+        CommandId(ids.next_id()),
+        Command::Initialize {
+            log_id: log_id.to_string().into(),
+            administrator: application,
+            name: administrator.name,
+            secret,
+            keys: keys?,
+        },
+    )?;
+    Ok(made(administrator.client_secret))
+}
+
+/// Makes a new administrator in a data directory that has a log: the way back in.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, BootstrapError> {
+    let issuer = config.issuer.as_ref().ok_or(BootstrapError::NoIssuer)?;
+    let data = DataDir::open(&config.data_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (random, ids) = sources(Arc::clone(&clock));
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let ledger = Ledger::open(ledger_config(engine, events_clock(clock)))?;
+    let administrator = NewAdministrator::make(&ids, &*random, options)?;
+    let made = administrator.write_file(data.path(), issuer, options)?;
+    let (application, secret) = (administrator.application, administrator.secret());
+    let name = administrator.name;
+    let command = Command::RecoverAdministrator { application, name, secret };
+    execute(&ledger, "recover", CommandId(ids.next_id()), command)?;
+    Ok(made(administrator.client_secret))
+}
+
+/// Seals every private key under a new master key; answers how many.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub fn reseal(config: &Config, new: &MasterKey) -> Result<usize, BootstrapError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let store = KeyStore::open(&data, engine.log_id(), sealing(&config.master_key()?), false)?;
+    store.reseal(sealing(new))?;
+    Ok(store.list().len())
+}
+
+/// Whether a data directory has a log to open.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_initialised(config: &Config) -> Result<bool, BootstrapError> {
+    let data = match DataDir::open(&config.data_dir) {
+        Ok(data) => data,
+        Err(Fault::NotADataDirectory { .. }) => return Ok(false),
+        Err(fault) => return Err(fault.into()),
+    };
+    match open_engine(&data, engine_kind(config)?, None) {
+        Ok(engine) => Ok(engine.head()? > 0),
+        Err(Fault::NotADataDirectory { .. }) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// What an [`App`] is made of besides its data directory.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The issuer identifier.
+    pub issuer: Issuer,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes secrets and ids.
+    pub random: Arc<dyn Random>,
+}
+
+/// Opens a data directory that has a log: replays it, parses the keys, records the start.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, BootstrapError> {
+    let Surroundings { issuer, clock, random } = surroundings;
+    let data = DataDir::open(&config.data_dir)?;
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let master = sealing(&config.master_key()?);
+    let key_store = KeyStore::open(&data, engine.log_id(), master, false)?;
+    let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
+    let free_space_min = config.disk.issuance_floor.0;
+    let records_clock = Arc::clone(&clock);
+    let records_config = IssuanceConfig {
+        free_space_min,
+        ..IssuanceConfig::new(Arc::new(move || records_clock.now()))
+    };
+    let issuances = IssuanceLog::open(&data, engine.log_id(), records_config)?;
+    // The clock may have been set back while the server was down: ids and times go on from the
+    // latest that was ever given out, or a cut "until now" could miss tokens from the future.
+    if let Some(last) = issuances.last() {
+        let _used_up = ids.next_at(last.millis());
+    }
+    let (log_clock, log_ids) = (Arc::clone(&clock), Arc::clone(&ids));
+    let ledger = Ledger::open(ledger_config(
+        engine,
+        Arc::new(move || Millis(log_clock.now().0.max(log_ids.newest().0))),
+    ))?;
+    if ledger.index().log_id().is_none() {
+        return Err(BootstrapError::Uninitialised(data.path().to_owned()));
+    }
+    let start = Command::StartServer {
+        version: env!("CARGO_PKG_VERSION").into(),
+        engine: ledger.engine_name().into(),
+    };
+    execute(&ledger, "start", CommandId(ids.next_id()), start)?;
+    let app = App {
+        issuer,
+        ledger,
+        issuances,
+        key_store: Arc::new(key_store),
+        notes: Arc::new(Notes::open(&data)?),
+        metrics: Metrics::new(),
+        proxies: TrustedProxies::new(config.proxies.trusted.clone()),
+        clock,
+        ids,
+        random,
+        keys: ArcSwap::from_pointee(KeyRing::empty()),
+        draining: AtomicBool::new(false),
+        refreshing: Mutex::new(()),
+        _data: data,
+    };
+    app.refresh_keys()?;
+    app.forget_stray_keys();
+    Ok(app)
+}
+
+/// An administrator to be.
+struct NewAdministrator {
+    application: ApplicationId,
+    name: Name,
+    secret_id: SecretId,
+    client_secret: Secret,
+}
+
+impl NewAdministrator {
+    fn make(
+        ids: &Ids,
+        random: &dyn Random,
+        options: &InitOptions,
+    ) -> Result<Self, BootstrapError> {
+        Ok(Self {
+            application: ApplicationId(ids.next_id()),
+            name: options.admin_name.as_deref().unwrap_or(ADMINISTRATOR).parse()?,
+            secret_id: SecretId(ids.next_id()),
+            client_secret: Secret::generate(random),
+        })
+    }
+
+    fn secret(&self) -> NewSecret {
+        let digest = self.client_secret.digest();
+        NewSecret { id: self.secret_id, digest, expires_at: None }
+    }
+
+    /// Writes the file before the command: a secret that is in force and known to nobody would
+    /// help nobody, while a file whose secret is not in force yet is written again by a next try.
+    fn write_file(
+        &self,
+        data_dir: &Path,
+        issuer: &Issuer,
+        options: &InitOptions,
+    ) -> Result<impl FnOnce(Secret) -> Initialised + use<>, BootstrapError> {
+        let file = CredentialsFile {
+            token_endpoint: format!("{}/oauth2/token", issuer.as_str()),
+            client_id: self.application.to_string(),
+            client_secret: self.client_secret.expose().to_owned(),
+            scope: None,
+            ca: options.ca.clone(),
+        };
+        let admin_file = admin_file(data_dir);
+        file.write(&admin_file)?;
+        let (application, token_endpoint) = (self.application, file.token_endpoint.clone());
+        Ok(move |client_secret| Initialised {
+            application,
+            admin_file,
+            credentials: AdminCredentials {
+                token_endpoint,
+                client_id: application.to_string(),
+                client_secret,
+            },
+        })
+    }
+}
+
+/// Carries out a command of an operator, or of the start itself; blocks.
+fn execute(
+    ledger: &Ledger,
+    who: &str,
+    id: CommandId,
+    command: Command,
+) -> Result<writ_ledger::Receipt, ExecuteError> {
+    let actor = if who == "start" { Actor::system(who) } else { Actor::operator(who) };
+    Ok(ledger.execute(Submission::new(actor, id, command)).wait()?)
+}
+
+fn events_clock(clock: Arc<dyn Clock>) -> Arc<dyn writ_ledger::Clock> {
+    Arc::new(move || clock.now())
+}
+
+fn sources(clock: Arc<dyn Clock>) -> (Arc<dyn Random>, Ids) {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let ids = Ids::new(clock, Arc::clone(&random));
+    (random, ids)
+}
+
+fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
+    match config.store.engine {
+        Engine::Redb => Ok(EngineKind::Redb),
+        #[cfg(feature = "sled")]
+        Engine::Sled => Ok(EngineKind::Sled),
+        #[cfg(not(feature = "sled"))]
+        Engine::Sled => Err(BootstrapError::NoSled),
+    }
+}
+
+fn ledger_config(
+    engine: Arc<dyn writ_ledger::Engine>,
+    clock: Arc<dyn writ_ledger::Clock>,
+) -> LedgerConfig {
+    let progress = |Progress { done, total }| tracing::info!(done, total, "replaying the log");
+    LedgerConfig {
+        engine,
+        clock,
+        ids: Arc::new(RandomIds::default()),
+        progress: Some(Box::new(progress)),
+    }
+}
+
+/// The master key of the configuration; made anew where it should be a file that is not there.
+fn master_key_or_new(
+    config: &Config,
+    random: &dyn Random,
+) -> Result<writ_ledger::MasterKey, BootstrapError> {
+    match config.master_key_path() {
+        Some(path) if !path.exists() => Ok(sealing(&MasterKey::create_file(&path, random)?)),
+        _ => Ok(sealing(&config.master_key()?)),
+    }
+}
+
+fn sealing(key: &MasterKey) -> writ_ledger::MasterKey {
+    writ_ledger::MasterKey::new(*key.expose())
+}

@@ -1,0 +1,110 @@
+//! Files of credentials, such as `admin.json`: where to get a token, as whom, and whom to trust.
+//! They hold a secret, so they have mode 0600 and are never shown.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a program needs to get a token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialsFile {
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// The application.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// The scopes to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The certificates to trust instead of the system's, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+impl std::fmt::Debug for CredentialsFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialsFile")
+            .field("token_endpoint", &self.token_endpoint)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A credentials file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsFileError {
+    /// The disk says no.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no such file. What is in it is not shown.
+    #[error("{} holds no credentials: it should be a JSON object with token_endpoint, client_id and client_secret (line {line}, column {column})", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+    },
+}
+
+impl CredentialsFile {
+    /// Reads a file; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is something else.
+    pub fn read(path: &Path) -> Result<Option<Self>, CredentialsFileError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(CredentialsFileError::Io { action: "read", path: path.into(), source });
+            }
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| CredentialsFileError::Malformed {
+            path: path.into(),
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+
+    /// Writes the file in place of what is there, durably, with mode 0600.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn write(&self, path: &Path) -> Result<(), CredentialsFileError> {
+        self.try_write(path).map_err(|source| CredentialsFileError::Io {
+            action: "write",
+            path: path.into(),
+            source,
+        })
+    }
+
+    fn try_write(&self, path: &Path) -> io::Result<()> {
+        let temporary = path.with_extension("json.new");
+        // What an interrupted try left may have another mode.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}

@@ -1,0 +1,80 @@
+//! HTTP, the only module that names actix. Every route is on this page; the admin API's are one
+//! catch-all into the table of `admin.rs`.
+
+mod admin;
+mod introspect;
+mod jwks;
+mod metadata;
+mod oauth;
+mod oauth_error;
+mod ops;
+pub(crate) mod problem;
+mod request;
+mod revoke;
+mod token;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+#[cfg(test)]
+mod tests;
+
+pub use request::{RequestTimeout, trace};
+
+/// The public endpoints, below the path of the issuer.
+pub fn public(config: &mut ServiceConfig, issuer_path: &str) {
+    let at = |path: &str| format!("{issuer_path}{path}");
+    config
+        .service(post(&at("/oauth2/token"), web::post().to(token::token)))
+        .service(post(&at("/oauth2/introspect"), web::post().to(introspect::introspect)))
+        .service(post(&at("/oauth2/revoke"), web::post().to(revoke::revoke)))
+        .service(get(&at("/oauth2/jwks"), web::get().to(jwks::jwks)))
+        .service(get(&at("/.well-known/openid-configuration"), web::get().to(metadata::metadata)));
+    // RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
+    // §4 after it. With no path the two are the same place.
+    for name in ["oauth-authorization-server", "openid-configuration"] {
+        let path = format!("/.well-known/{name}{issuer_path}");
+        if path != at("/.well-known/openid-configuration") {
+            config.service(get(&path, web::get().to(metadata::metadata)));
+        }
+    }
+}
+
+/// The admin API, below the path of the issuer.
+pub fn admin(config: &mut ServiceConfig, issuer_path: &str) {
+    admin::configure(config, issuer_path);
+}
+
+/// Health and metrics.
+pub fn ops(config: &mut ServiceConfig) {
+    config
+        .service(get("/healthz", web::get().to(ops::healthz)))
+        .service(get("/readyz", web::get().to(ops::readyz)))
+        .service(get("/metrics", web::get().to(ops::metrics)));
+}
+
+/// What answers where nothing is.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    let detail = format!("there is nothing at {}", request.path());
+    problem::plain(StatusCode::NOT_FOUND, "not_found", &detail)
+}
+
+fn get(path: &str, route: actix_web::Route) -> actix_web::Resource {
+    only(path, route, "GET")
+}
+
+fn post(path: &str, route: actix_web::Route) -> actix_web::Resource {
+    only(path, route, "POST")
+}
+
+fn only(path: &str, route: actix_web::Route, allow: &'static str) -> actix_web::Resource {
+    web::resource(path).route(route).default_service(web::to(move || async move {
+        let detail = format!("this endpoint takes {allow}");
+        let mut response =
+            problem::plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+        let allow = actix_web::http::header::HeaderValue::from_static(allow);
+        response.headers_mut().insert(actix_web::http::header::ALLOW, allow);
+        response
+    }))
+}

@@ -1,0 +1,105 @@
+//! `POST /oauth2/introspect` (RFC 7662). Who may know: a guard of an API resource for that API's
+//! tokens, and whoever holds `writ:tokens:introspect` for all. Anyone else hears `active: false`,
+//! as for a token that does not exist.
+
+use super::oauth::{self, Authorization, authorization, credentials};
+use super::oauth_error::OAuthError;
+use super::request::source;
+use crate::app::App;
+use crate::issue::authenticate;
+use crate::token::{Claims, ValidatedToken};
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use writ_core::{ApiResource, ApplicationId, Index, MANAGEMENT_IDENTIFIER, ManagementScope};
+
+/// RFC 7662 §2.2.
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    token_type: &'static str,
+    #[serde(flatten)]
+    claims: &'a Claims<'static>,
+}
+
+#[derive(Serialize)]
+struct Inactive {
+    active: bool,
+}
+
+/// Answers whether a token is valid now.
+pub async fn introspect(request: HttpRequest, payload: Payload, app: Data<App>) -> HttpResponse {
+    match answer(&request, payload, &app).await {
+        Ok(found) => {
+            let mut response = HttpResponse::Ok();
+            response.insert_header((header::CACHE_CONTROL, "no-store"));
+            match &found {
+                Some(token) => response.json(Active {
+                    active: true,
+                    token_type: "Bearer",
+                    claims: &token.claims,
+                }),
+                None => response.json(Inactive { active: false }),
+            }
+        }
+        Err(error) => error.response(),
+    }
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: Payload,
+    app: &App,
+) -> Result<Option<ValidatedToken>, OAuthError> {
+    let body = oauth::body(request, payload).await?;
+    let form = oauth::form(request.headers(), &body)?;
+    source(request, &app.proxies)?;
+    let authorization = authorization(request.headers())?;
+    let index = app.index();
+    let caller = match &authorization {
+        Authorization::Bearer(token) => administrator(app, &index, token)?,
+        _ => {
+            let credentials = credentials(&authorization, &form)?;
+            let caller = authenticate(&index, &credentials, app.now());
+            let caller = caller.map_err(|_| OAuthError::invalid_client())?.id();
+            Caller { id: caller, all: introspects_all(&index, caller) }
+        }
+    };
+    let token = form.get("token");
+    let token = token.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
+    let valid = app.validate_token(token).ok();
+    Ok(valid.filter(|token| caller.all || is_guarded_by(&index, token, caller.id)))
+}
+
+struct Caller {
+    id: ApplicationId,
+    all: bool,
+}
+
+/// A caller with a token of the management API.
+fn administrator(app: &App, index: &Index, token: &str) -> Result<Caller, OAuthError> {
+    let token = app.validate_token(token).map_err(|_| OAuthError::invalid_client())?;
+    let scope = ManagementScope::TokensIntrospect;
+    let all = token.claims.aud.iter().eq([MANAGEMENT_IDENTIFIER])
+        && token.scopes.iter().any(|name| name.as_str() == scope.as_str())
+        && introspects_all(index, token.application);
+    if all { Ok(Caller { id: token.application, all }) } else { Err(OAuthError::invalid_client()) }
+}
+
+fn introspects_all(index: &Index, id: ApplicationId) -> bool {
+    index
+        .management()
+        .zip(index.application(id))
+        .map(|(management, app)| index.granted(app, management.id))
+        .is_some_and(|scopes| scopes.contains(ManagementScope::TokensIntrospect.bit()))
+}
+
+/// Whether the caller is an API that the token is for: by its audience, and by its scopes where
+/// the audience names the application instead.
+fn is_guarded_by(index: &Index, token: &ValidatedToken, caller: ApplicationId) -> bool {
+    let by_audience = token.claims.aud.iter().filter_map(|aud| index.api_identified(aud));
+    let by_scope = token.scopes.iter().filter_map(|name| index.api(index.scope(name.as_str())?.0));
+    let guarded = |api: &std::sync::Arc<ApiResource>| api.guards.contains(&caller);
+    by_audience.chain(by_scope).any(guarded)
+}

@@ -1,0 +1,114 @@
+//! One of the two files that know status codes: errors of the OAuth endpoints as RFC 6749 §5.2
+//! says.
+
+use crate::form::FormError;
+use crate::issue::IssueError;
+use crate::telemetry::TokenErrorCode;
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::Serialize;
+use writ_core::Denial;
+
+/// An answer that is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuthError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The `error` code.
+    pub code: TokenErrorCode,
+    /// The `error_description`.
+    pub description: String,
+    retry: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+impl OAuthError {
+    /// The request is malformed.
+    #[must_use]
+    pub fn invalid_request(description: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, TokenErrorCode::InvalidRequest, description)
+    }
+
+    /// The client authentication failed: one text, whatever the reason.
+    #[must_use]
+    pub fn invalid_client() -> Self {
+        let description = "client authentication failed";
+        Self::new(StatusCode::UNAUTHORIZED, TokenErrorCode::InvalidClient, description)
+    }
+
+    /// The server cannot now.
+    #[must_use]
+    pub fn unavailable(description: &str) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { retry: true, ..Self::new(status, TokenErrorCode::TemporarilyUnavailable, description) }
+    }
+
+    /// An error.
+    #[must_use]
+    pub fn new(status: StatusCode, code: TokenErrorCode, description: &str) -> Self {
+        // RFC 6749 §5.2 allows printable ASCII but quote and backslash, and nothing else.
+        let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        let description = description.chars().map(|c| if fits(c) { c } else { '?' }).collect();
+        Self { status, code, description, retry: false }
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::PRAGMA, "no-cache"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            let basic = r#"Basic realm="writ", charset="UTF-8""#;
+            response.insert_header((header::WWW_AUTHENTICATE, basic));
+        }
+        if self.retry {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        response.json(Body { error: self.code.as_str(), error_description: &self.description })
+    }
+}
+
+impl From<FormError> for OAuthError {
+    fn from(error: FormError) -> Self {
+        let mut this = Self::invalid_request(&error.to_string());
+        if matches!(error, FormError::TooLarge) {
+            this.status = StatusCode::PAYLOAD_TOO_LARGE;
+        }
+        this
+    }
+}
+
+impl From<&IssueError> for OAuthError {
+    fn from(error: &IssueError) -> Self {
+        let text = error.to_string();
+        let bad = |code| Self::new(StatusCode::BAD_REQUEST, code, &text);
+        match error {
+            IssueError::InvalidClient | IssueError::Denied(Denial::ApplicationUnusable) => {
+                Self::invalid_client()
+            }
+            IssueError::Denied(denial) => match denial {
+                Denial::ApplicationUnusable => Self::invalid_client(),
+                Denial::ScopeMalformed
+                | Denial::ScopesUnauthorized { .. }
+                | Denial::NothingToGrant => bad(TokenErrorCode::InvalidScope),
+                // RFC 8707 §2.
+                Denial::TooManyResources
+                | Denial::ResourceUnauthorized { .. }
+                | Denial::SeveralResources { .. }
+                | Denial::ProfilesDiffer { .. }
+                | Denial::ManagementAlone => bad(TokenErrorCode::InvalidTarget),
+            },
+            // What failed is for the log; the application can only try again.
+            IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
+                Self::unavailable("no token can be issued now, try again")
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What every request goes through: a trace id, a time limit, a line in the log, a measurement;
+//! and what is believed about where it comes from.
+
+use super::oauth_error::OAuthError;
+use super::problem;
+use crate::app::App;
+use crate::clock::Stopwatch;
+use crate::net::TrustedProxies;
+use crate::telemetry::{Endpoint, TraceContext};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// How long a request may take in all.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestTimeout(pub Duration);
+
+/// Runs a request: gives it a trace id (W3C Trace Context, the caller's if it sent one), ends it
+/// when it takes too long, measures it, and says one line about it at `debug`.
+///
+/// # Errors
+/// What the service itself returns.
+pub async fn trace<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let watch = Stopwatch::start();
+    let app = request.app_data::<Data<App>>().cloned();
+    let app = app.expect("server.rs gives every listener the App");
+    let limit = request.app_data::<RequestTimeout>().map_or(Duration::from_secs(10), |t| t.0);
+    let sent = request.headers().get_all("traceparent").map(HeaderValue::as_bytes);
+    let context = TraceContext::of_request(sent, &*app.random);
+    let request_id = context.request_id().to_string();
+    request.extensions_mut().insert(context);
+    let endpoint = endpoint(request.path());
+
+    // The request itself is gone when time runs out, so that answer travels as an error.
+    let mut response = match tokio::time::timeout(limit, next.call(request)).await {
+        Ok(response) => response?,
+        Err(_) => {
+            app.metrics.answered(endpoint, watch.elapsed());
+            let detail = "the request took too long to arrive or to answer";
+            let answer = problem::plain(StatusCode::REQUEST_TIMEOUT, "timeout", detail);
+            return Err(InternalError::from_response("timeout", answer).into());
+        }
+    };
+    let status = response.status();
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(HeaderName::from_static("writ-request-id"), value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if response.request().connection_info().scheme() == "https" {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+    let elapsed = watch.elapsed();
+    app.metrics.answered(endpoint, elapsed);
+    tracing::debug!(
+        request.id = request_id,
+        endpoint = endpoint.as_str(),
+        status = status.as_u16(),
+        elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    Ok(response)
+}
+
+/// The kind of endpoint: what metrics and logs say, since a path may hold whatever someone sent.
+fn endpoint(path: &str) -> Endpoint {
+    match path {
+        _ if path.ends_with("/oauth2/token") => Endpoint::Token,
+        _ if path.ends_with("/oauth2/introspect") => Endpoint::Introspect,
+        _ if path.ends_with("/oauth2/revoke") => Endpoint::Revoke,
+        _ if path.ends_with("/oauth2/jwks") => Endpoint::Jwks,
+        _ if path.contains("/.well-known/") => Endpoint::Metadata,
+        _ if path.contains("/api/v1") => Endpoint::Admin,
+        _ => Endpoint::Other,
+    }
+}
+
+/// The address of the caller, as far as trusted proxies vouch for it.
+///
+/// # Errors
+/// `Client-Cert` from somebody who may not set it (RFC 9440 §3.1).
+pub fn source(request: &HttpRequest, proxies: &TrustedProxies) -> Result<IpAddr, OAuthError> {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let values = |name: &'static str| request.headers().get_all(name).map(HeaderValue::as_bytes);
+    proxies
+        .client_certificate(peer, values("client-cert"))
+        .map_err(|error| OAuthError::invalid_request(&error.to_string()))?;
+    let hops: Vec<&[u8]> = values("x-forwarded-for").collect();
+    Ok(proxies.client_address(peer, hops))
+}

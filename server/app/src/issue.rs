@@ -1,0 +1,111 @@
+//! The token path. Read [`issue`] aloud and you have the product: who is it, what may it have,
+//! what do the policies say, sign it, record it, and only then answer.
+//!
+//! Each step takes the evidence of the step before by value, and only that step makes it. So a
+//! token that was not judged cannot be signed, and one that was not recorded cannot be answered.
+//! Both are compile errors:
+//!
+//! ```no_run
+//! # async fn f(app: &writ::app::App, request: &writ::issue::Request<'_>, e: writ::issue::Entitlement) -> Result<String, writ::issue::IssueError> {
+//! use writ::issue::{judge, record, sign};
+//! let permit = judge(e, request)?;
+//! let signed = sign(app, permit)?;
+//! let recorded = record(app, request, signed).await?;
+//! Ok(recorded.into_answer().access_token)
+//! # }
+//! ```
+//! An unjudged entitlement is no [`Permit`]:
+//! ```compile_fail,E0308
+//! # async fn f(app: &writ::app::App, request: &writ::issue::Request<'_>, e: writ::issue::Entitlement) -> Result<String, writ::issue::IssueError> {
+//! use writ::issue::{judge, record, sign};
+//! let signed = sign(app, e)?;
+//! let recorded = record(app, request, signed).await?;
+//! Ok(recorded.into_answer().access_token)
+//! # }
+//! ```
+//! A signed token that was not recorded has no answer in it:
+//! ```compile_fail,E0599
+//! # async fn f(app: &writ::app::App, request: &writ::issue::Request<'_>, e: writ::issue::Entitlement) -> Result<String, writ::issue::IssueError> {
+//! use writ::issue::{judge, record, sign};
+//! let permit = judge(e, request)?;
+//! let signed = sign(app, permit)?;
+//! Ok(signed.into_answer().access_token)
+//! # }
+//! ```
+//! Nobody else makes a permit:
+//! ```compile_fail,E0451
+//! # fn f(entitlement: writ::issue::Entitlement) -> writ::issue::Permit {
+//! writ::issue::Permit { entitlement }
+//! # }
+//! ```
+
+mod authenticate;
+mod entitle;
+mod error;
+mod judge;
+mod record;
+mod sign;
+
+pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
+pub use entitle::{Entitlement, entitle};
+pub use error::IssueError;
+pub use judge::{Permit, judge};
+pub use record::{RecordedToken, record};
+pub use sign::{SignedToken, TokenAnswer, sign};
+
+use crate::app::App;
+use std::net::IpAddr;
+use writ_core::Ask;
+
+/// What came over the wire, parsed and not believed.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// How the application says who it is.
+    pub credentials: PresentedCredentials<'a>,
+    /// What it asks for.
+    pub ask: Ask<'a>,
+    /// Where it calls from, by the trusted proxies' word.
+    pub source: IpAddr,
+    /// The W3C trace context of the request.
+    pub traceparent: &'a str,
+}
+
+/// How often the path runs when what it was decided by changes under it: once, and twice more.
+const ATTEMPTS: usize = 3;
+
+/// Gets a token for an application, or says why there is none. The decision is recorded either
+/// way once the application is known.
+///
+/// # Errors
+/// See [`IssueError`]; the top variant says whose fault it is.
+pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, IssueError> {
+    for _ in 0..ATTEMPTS {
+        let index = app.index();
+        let application = authenticate(&index, &request.credentials, app.now())?;
+        let recorded = match decide(app, &index, &application, request) {
+            Ok(signed) => record(app, request, signed).await?,
+            Err(error) => {
+                record::refused(app, request, &application, &index, &error).await?;
+                return Err(error);
+            }
+        };
+        // INVARIANT: this check comes after the record and right before the answer. Whoever was
+        // told that a revocation is in force must not see a token leave afterwards.
+        if recorded.still_stands(&app.index(), &app.ring(), app.now()) {
+            return Ok(recorded.into_answer());
+        }
+        recorded.withdraw(app, request).await?;
+    }
+    Err(IssueError::Unsettled)
+}
+
+fn decide(
+    app: &App,
+    index: &writ_core::Index,
+    application: &AuthenticatedApplication,
+    request: &Request<'_>,
+) -> Result<SignedToken, IssueError> {
+    let entitlement = entitle(index, application.clone(), request.ask)?;
+    let permit = judge(entitlement, request)?;
+    sign(app, permit)
+}

@@ -1,0 +1,145 @@
+//! Record it, and only then answer.
+
+use super::{AuthenticatedApplication, IssueError, Request, SignedToken, TokenAnswer};
+use crate::app::App;
+use crate::credentials::looks_like_secret;
+use crate::keys::KeyRing;
+use writ_core::{Algorithm, Index, Jti, Millis, Position, entitlement_version};
+use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION};
+
+/// Evidence that a signed token was recorded, as durably as the settings ask.
+#[derive(Debug)]
+pub struct RecordedToken {
+    signed: SignedToken,
+}
+
+impl RecordedToken {
+    /// Whether what the token rests on is still as it was when it was decided.
+    #[must_use]
+    pub(super) fn still_stands(&self, index: &Index, ring: &KeyRing, now: Millis) -> bool {
+        let SignedToken { application, entitled, kid, .. } = &self.signed;
+        let secret_stands = || {
+            let current = index.application(application.id())?;
+            current.secrets.iter().find(|s| s.id == application.secret())
+        };
+        entitlement_version(index, entitled) == Some(entitled.version)
+            && secret_stands().is_some_and(|secret| secret.is_valid(now))
+            && ring.trusted(kid.as_str()).is_some()
+    }
+
+    /// The answer. There is no other way to it.
+    #[must_use]
+    pub fn into_answer(self) -> TokenAnswer {
+        self.signed.answer
+    }
+
+    /// Records that the token never left.
+    pub(super) async fn withdraw(
+        self,
+        app: &App,
+        request: &Request<'_>,
+    ) -> Result<(), IssueError> {
+        let reason = format!("withdrawn: {}", self.signed.jti);
+        let outcome = Outcome::Fault { reason: reason.into() };
+        let id = Jti(app.ids.next_id());
+        let as_of = self.signed.entitled.as_of;
+        let record = blank(app, request, &self.signed.application, id, as_of, outcome);
+        Ok(app.issuances.record(&record, app.index().settings().issuance_record).await?)
+    }
+}
+
+/// Records a signed token.
+///
+/// # Errors
+/// [`IssueError::Unrecorded`]: then there is no token.
+pub async fn record(
+    app: &App,
+    request: &Request<'_>,
+    signed: SignedToken,
+) -> Result<RecordedToken, IssueError> {
+    let entitled = &signed.entitled;
+    let record = IssuanceRecord {
+        granted: entitled.scopes.clone(),
+        kid: Some(signed.kid.clone()),
+        alg: Some(entitled.algorithm),
+        exp: Some(signed.expires_at),
+        ..blank(app, request, &signed.application, signed.jti, entitled.as_of, Outcome::Granted)
+    };
+    let algorithm: Algorithm = entitled.algorithm;
+    app.issuances.record(&record, app.index().settings().issuance_record).await?;
+    app.metrics.token_issued(algorithm);
+    Ok(RecordedToken { signed })
+}
+
+/// Records that an authenticated application got no token.
+///
+/// # Errors
+/// [`IssueError::Unrecorded`].
+pub(super) async fn refused(
+    app: &App,
+    request: &Request<'_>,
+    application: &AuthenticatedApplication,
+    index: &Index,
+    error: &IssueError,
+) -> Result<(), IssueError> {
+    let reason = error.to_string().into();
+    let outcome = match error {
+        IssueError::Denied(_) | IssueError::InvalidClient => Outcome::Denied { reason },
+        IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
+            Outcome::Fault { reason }
+        }
+    };
+    let id = Jti(app.ids.next_id());
+    let as_of = index.head().unwrap_or_default();
+    let record = blank(app, request, application, id, as_of, outcome);
+    Ok(app.issuances.record(&record, index.settings().issuance_record).await?)
+}
+
+/// What every record has.
+fn blank(
+    app: &App,
+    request: &Request<'_>,
+    application: &AuthenticatedApplication,
+    id: Jti,
+    as_of: Position,
+    outcome: Outcome,
+) -> IssuanceRecord {
+    let keeps_address = app.index().settings().issuance_source_address;
+    IssuanceRecord {
+        v: RECORD_VERSION,
+        id,
+        at: id.millis(),
+        application: application.id(),
+        credential: Credential {
+            method: application.method().into(),
+            id: application.secret().to_string().into(),
+        },
+        as_of,
+        asked: request.ask.scope.iter().flat_map(|s| s.split(' ')).take(LISTED).map(cut).collect(),
+        granted: Vec::new(),
+        resources: request.ask.resources.iter().take(LISTED).map(|resource| cut(resource)).collect(),
+        address: keeps_address.then(|| request.source.to_string().into()),
+        traceparent: Some(request.traceparent.into()),
+        policies: Vec::new(),
+        input: None,
+        attributes: None,
+        engine: None,
+        kid: None,
+        alg: None,
+        exp: None,
+        outcome,
+    }
+}
+
+/// How many asked scopes and resources a record lists: what is more is refused anyway.
+const LISTED: usize = writ_core::limits::SCOPES_PER_REQUEST;
+
+/// What was asked is anything somebody sent: only so much of it is kept, and nothing that looks
+/// like a secret or a token that went into the wrong parameter.
+fn cut(text: &str) -> Box<str> {
+    if looks_like_secret(text) || text.starts_with("eyJ") {
+        return "[redacted]".into();
+    }
+    let end = text.floor_char_boundary(writ_core::limits::IDENTIFIER_BYTES);
+    text[..end].into()
+}

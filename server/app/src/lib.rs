@@ -1,0 +1,26 @@
+//! Writ, an event-sourced OAuth 2.0 authorization server for machines: configuration, the token
+//! path, HTTP. The rules are in `writ-core`, the disk in `writ-ledger`; their types meet here.
+//!
+//! Where to go next: `issue.rs` is one token from request to answer, `admin.rs` one change,
+//! `bootstrap.rs` one start, `server.rs` the life of a process. `http.rs` has every route.
+
+pub mod admin;
+pub mod app;
+pub mod bootstrap;
+pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod credentials_file;
+pub mod demo;
+pub mod form;
+pub mod http;
+pub mod issue;
+pub mod keys;
+mod maintenance;
+pub mod net;
+pub mod server;
+pub mod telemetry;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tls;
+pub mod token;

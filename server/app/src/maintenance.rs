@@ -1,0 +1,107 @@
+//! What the server does by itself: rotating signing keys when they are old, taking expired ones
+//! out of the JWKS, sealing and deleting issuance files. All of it through commands that may be
+//! tried again, by several nodes at once, without harm.
+
+use crate::app::{App, ExecuteError};
+use std::time::Duration;
+use writ_core::{Actor, Algorithm, Command, KeyState, Millis, Refusal, SigningKey, Submission};
+
+/// How often it looks.
+pub const EVERY: Duration = Duration::from_secs(30);
+
+/// Looks once and does what is due. What fails is logged and tried again next time.
+pub async fn run_once(app: &App) {
+    for algorithm in Algorithm::ALL {
+        if let Err(error) = rotate(app, algorithm).await {
+            tracing::error!(%algorithm, %error, "a signing key could not be rotated");
+        }
+    }
+    submit(app, "rotation", Command::RemoveExpiredSigningKeys).await;
+    if app.ring().stale_at().is_some_and(|at| at <= app.now())
+        && let Err(error) = app.refresh_keys()
+    {
+        tracing::error!(%error, "the key ring could not be refreshed");
+    }
+    seal(app).await;
+}
+
+/// What is due for the keys of an algorithm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// The active key will soon be old, and nothing is published to follow it.
+    Publish,
+    /// The active key is old and its successor has been published long enough.
+    Activate(Box<SigningKey>),
+}
+
+/// The next key is published `keys.publish_ahead_seconds` before the active one gets old, so that
+/// every validator knows it when it signs.
+fn due(app: &App, algorithm: Algorithm, now: Millis) -> Due {
+    let index = app.index();
+    let settings = index.settings();
+    let age = u64::from(settings.keys_rotate_after_days) * 86_400;
+    let ahead = u64::from(settings.keys_publish_ahead_seconds);
+    let Some(KeyState::Active { since }) = index.active_key(algorithm).map(|key| key.state) else {
+        return Due::Nothing;
+    };
+    if age == 0 || now < since.plus_seconds(age.saturating_sub(ahead)) {
+        return Due::Nothing;
+    }
+    let published = |key: &&std::sync::Arc<SigningKey>| {
+        key.algorithm == algorithm && key.state == KeyState::Published
+    };
+    match index.keys().filter(published).min_by_key(|key| key.made_at) {
+        None => Due::Publish,
+        Some(next) if since.plus_seconds(age) <= now && next.made_at.plus_seconds(ahead) <= now => {
+            Due::Activate(Box::new(SigningKey::clone(next)))
+        }
+        Some(_) => Due::Nothing,
+    }
+}
+
+async fn rotate(app: &App, algorithm: Algorithm) -> Result<(), ExecuteError> {
+    match due(app, algorithm, app.now()) {
+        Due::Nothing => {}
+        Due::Publish => {
+            let key = app.make_key(algorithm).await?;
+            tracing::info!(kid = %key.kid, %algorithm, "publishing the next signing key");
+            submit(app, "rotation", Command::MakeSigningKey { key }).await;
+        }
+        Due::Activate(key) => {
+            tracing::info!(kid = %key.kid, %algorithm, "rotating the signing key");
+            submit(app, "rotation", Command::ActivateSigningKey { kid: key.kid }).await;
+        }
+    }
+    Ok(())
+}
+
+/// Closes the issuance file when it is old, and enters those that were sealed into the log. A file
+/// that the log knows already is left alone, whatever happened in between.
+async fn seal(app: &App) {
+    let index = app.index();
+    let settings = index.settings();
+    let age_ms = u64::from(settings.issuance_retention_days) * 86_400_000;
+    app.issuances.retain(age_ms, settings.issuance_retention_bytes);
+    app.issuances.rotate_if_due();
+    for file in app.issuances.sealed().into_iter().filter(|file| !index.is_sealed(&file.file)) {
+        let (first, last, records, root) = (file.first, file.last, file.records, file.root);
+        submit(app, "seal", Command::SealIssuances { file: file.file, first, last, records, root })
+            .await;
+    }
+}
+
+/// Submits as Writ itself; says whether it is done.
+async fn submit(app: &App, part: &str, command: Command) -> bool {
+    let submission = Submission::new(Actor::system(part), app.command_id(), command);
+    match app.execute(submission).await {
+        Ok(_) => true,
+        // Another node was quicker.
+        Err(ExecuteError::Refused(Refusal::SigningKeyState { .. })) => false,
+        Err(error) => {
+            tracing::error!(%error, part, "the server's own command failed");
+            false
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! A server from start to stop: listeners, TLS, signals, draining.
+
+use crate::app::App;
+use crate::bootstrap::{self, BootstrapError, InitOptions, Initialised, Surroundings};
+use crate::clock::{SystemClock, SystemRandom};
+use crate::config::{Config, Issuer};
+use crate::credentials_file::{CredentialsFile, CredentialsFileError};
+use crate::demo::{self, Demo};
+use crate::http::{self, RequestTimeout};
+use crate::maintenance;
+use crate::tls::{self, Certificate, TlsError};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{HttpServer, middleware::from_fn, web};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How a server is started.
+pub struct Options {
+    /// Makes the data directory where there is none: `dev`. Never for `serve`.
+    pub create: bool,
+    /// Makes a certificate where none is configured: `dev`.
+    pub self_signed: bool,
+    /// Registers the demo.
+    pub demo: bool,
+    /// Called once, when every listener accepts.
+    pub on_ready: Box<dyn FnOnce(&Ready) + Send>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("create", &self.create).finish_non_exhaustive()
+    }
+}
+
+/// A server that accepts requests.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where: scheme, host and port.
+    pub url: String,
+    /// Where health and metrics are.
+    pub ops: SocketAddr,
+    /// The administrator, on the first start of `dev`.
+    pub created: Option<Initialised>,
+    /// The demo.
+    pub demo: Option<Demo>,
+}
+
+/// Why a server did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The data directory.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A credentials file.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsFileError),
+    /// The runtime.
+    #[error("the server failed")]
+    Runtime(#[from] io::Error),
+}
+
+/// Runs a server until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`ServeError`]; the message says what to do.
+pub fn run(mut config: Config, options: Options) -> Result<(), ServeError> {
+    tls::install_provider();
+    let public = listen(config.http.listen)?;
+    let admin = config.admin.listen.map(listen).transpose()?;
+    let ops = listen(config.ops.listen)?;
+    let (address, ops_address) = (public.local_addr()?, ops.local_addr()?);
+    let scheme = if config.http.plain { "http" } else { "https" };
+    if config.issuer.is_none() {
+        let issuer = Issuer::parse(&format!("{scheme}://localhost:{}", address.port()));
+        config.issuer = issuer.ok();
+    }
+    let issuer = config.issuer.clone().ok_or(BootstrapError::NoIssuer)?;
+
+    let created = match options.create && !bootstrap::is_initialised(&config)? {
+        true => Some(bootstrap::init(&config, &InitOptions::default())?),
+        false => None,
+    };
+    let surroundings = Surroundings {
+        issuer: issuer.clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
+    let app = Data::new(bootstrap::open(&config, surroundings)?);
+    let (certificate, ca) = certificate(&config, &app, options.self_signed)?;
+    if options.create {
+        // The port, and with it the issuer, may be another than at the last start.
+        refresh(&bootstrap::admin_file(&config.data_dir), &issuer, ca.as_deref())?;
+    }
+    let demo = match options.demo {
+        true => Some(demo::register(&app, &config.data_dir, ca.as_deref())?),
+        false => None,
+    };
+    let ready = Ready { url: url(scheme, address), ops: ops_address, created, demo };
+    let listeners = Listeners { public, admin, ops };
+    actix_web::rt::System::new().block_on(async move {
+        serve(config, app, listeners, certificate, || (options.on_ready)(&ready)).await
+    })
+}
+
+struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
+    ops: TcpListener,
+}
+
+async fn serve(
+    config: Config,
+    app: Data<App>,
+    listeners: Listeners,
+    certificate: Option<Arc<Certificate>>,
+    on_ready: impl FnOnce(),
+) -> Result<(), ServeError> {
+    let _watch = certificate.as_ref().map(|found| found.watch(CERTIFICATE_EVERY)).transpose()?;
+    let with_admin = listeners.admin.is_none();
+    let certificate = certificate.as_ref();
+    let mut servers =
+        vec![front(&config, &app, listeners.public, certificate, Surface { public: true, admin: with_admin })?];
+    if let Some(listener) = listeners.admin {
+        let surface = Surface { public: false, admin: true };
+        servers.push(front(&config, &app, listener, certificate, surface)?);
+    }
+    let ops = ops(&app, listeners.ops)?;
+
+    let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
+    let ops_handle = ops.handle();
+    for server in servers.into_iter().chain([ops]) {
+        actix_web::rt::spawn(server);
+    }
+    let maintained = app.clone();
+    let maintenance = actix_web::rt::spawn(async move {
+        let mut ticks = tokio::time::interval(maintenance::EVERY);
+        loop {
+            ticks.tick().await;
+            maintenance::run_once(&maintained).await;
+        }
+    });
+    on_ready();
+
+    stop_signal().await?;
+    // Balancers must hear that this node is stopping while it still answers them.
+    app.drain();
+    tracing::info!("stopping: not ready any more, finishing what has begun");
+    tokio::time::sleep(config.http.shutdown_delay).await;
+    for handle in handles {
+        handle.stop(true).await;
+    }
+    maintenance.abort();
+    let closing = app.clone();
+    // What is queued is written before the process ends.
+    let closed = tokio::task::spawn_blocking(move || {
+        closing.ledger.close();
+        closing.issuances.close();
+    });
+    if let Err(error) = closed.await {
+        tracing::error!(%error, "the logs could not be closed in order");
+    }
+    ops_handle.stop(false).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What a listener offers.
+#[derive(Clone, Copy)]
+struct Surface {
+    public: bool,
+    admin: bool,
+}
+
+fn front(
+    config: &Config,
+    app: &Data<App>,
+    listener: TcpListener,
+    certificate: Option<&Arc<Certificate>>,
+    surface: Surface,
+) -> Result<Server, ServeError> {
+    let (app, limit) = (app.clone(), config.http.request_timeout);
+    let issuer_path = app.issuer.path().to_owned();
+    let server = HttpServer::new(move || {
+        let routes = |routes: &mut web::ServiceConfig| {
+            if surface.public {
+                http::public(routes, &issuer_path);
+            }
+            if surface.admin {
+                http::admin(routes, &issuer_path);
+            }
+        };
+        actix_web::App::new()
+            .app_data(app.clone())
+            .app_data(RequestTimeout(limit))
+            .wrap(from_fn(http::trace))
+            .configure(routes)
+            .default_service(web::to(http::not_found))
+    })
+    .workers(workers(config))
+    .backlog(BACKLOG)
+    .client_request_timeout(limit)
+    .shutdown_timeout(config.http.shutdown_grace.as_secs())
+    .disable_signals();
+    let server = match certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
+        None => server.listen_auto_h2c(listener)?,
+    };
+    Ok(server.run())
+}
+
+fn ops(app: &Data<App>, listener: TcpListener) -> Result<Server, ServeError> {
+    let app = app.clone();
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(app.clone())
+            .configure(http::ops)
+            .default_service(web::to(http::not_found))
+    });
+    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+fn workers(config: &Config) -> usize {
+    match config.http.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })
+}
+
+/// How people write the address: a certificate of our own is for `localhost`.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    let ip = address.ip().to_canonical();
+    match ip.is_loopback() || ip.is_unspecified() {
+        true => format!("{scheme}://localhost:{}", address.port()),
+        false => format!("{scheme}://{address}"),
+    }
+}
+
+/// The certificate to show, and its text where it is one that clients must be given.
+fn certificate(
+    config: &Config,
+    app: &App,
+    self_signed: bool,
+) -> Result<(Option<Arc<Certificate>>, Option<String>), ServeError> {
+    if config.http.plain {
+        return Ok((None, None));
+    }
+    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
+        return Ok((Some(Certificate::open(cert, key)?), None));
+    }
+    if !self_signed {
+        // `Config::check_serve` has said so before, with what to do.
+        return Err(io::Error::other("no certificate is configured").into());
+    }
+    let pair = tls::self_signed(&config.data_dir.join("tls"), app.now(), &*app.random)?;
+    let ca = std::fs::read_to_string(&pair.cert)?;
+    Ok((Some(Certificate::open(&pair.cert, &pair.key)?), Some(ca)))
+}
+
+/// Brings the place of the server in a credentials file up to date.
+fn refresh(
+    path: &std::path::Path,
+    issuer: &Issuer,
+    ca: Option<&str>,
+) -> Result<(), CredentialsFileError> {
+    let Some(file) = CredentialsFile::read(path)? else { return Ok(()) };
+    let token_endpoint = format!("{}/oauth2/token", issuer.as_str());
+    let fresh = CredentialsFile { token_endpoint, ca: ca.map(str::to_owned), ..file.clone() };
+    if fresh == file { Ok(()) } else { fresh.write(path) }
+}
+
+async fn stop_signal() -> io::Result<()> {
+    let (mut term, mut int) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

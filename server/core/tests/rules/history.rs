@@ -1,0 +1,404 @@
+//! What holds in any history: random commands by actors of different authority, and after each
+//! step everything that must be true whatever happened.
+
+use crate::model::{Answer, Model};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use writ_core::testkit::*;
+use writ_core::*;
+
+/// Requests that meet the identifiers and scopes of [`histories`].
+const ASKS: [(Option<&str>, &[&str]); 10] = [
+    (None, &[]),
+    (Some("courses:read"), &[]),
+    (Some("courses:read a:1 b:1"), &[]),
+    (Some("courses:publish none writ:roles:read"), &[]),
+    (None, &[COURSES_IDENTIFIER]),
+    (None, &["urn:example:a"]),
+    (None, &["urn:example:b", COURSES_IDENTIFIER]),
+    (
+        Some("a:2 courses:write"),
+        &[COURSES_IDENTIFIER, "urn:example:c"],
+    ),
+    (None, &[MANAGEMENT_IDENTIFIER]),
+    (Some("writ:roles:read"), &[COURSES_IDENTIFIER]),
+];
+
+fn asks() -> impl Iterator<Item = (ApplicationId, Ask<'static>)> {
+    (1..=6).flat_map(|id| {
+        ASKS.iter().map(move |(scope, resources)| {
+            let ask = Ask {
+                scope: *scope,
+                resources,
+            };
+            (ApplicationId(id), ask)
+        })
+    })
+}
+
+fn usable_administrator(index: &Index, now: Millis) -> bool {
+    let management = index.management().expect("a management API");
+    index.applications(None).any(|app| {
+        app.enabled
+            && app.secrets.iter().any(|secret| secret.is_valid(now))
+            && management
+                .all_scopes()
+                .is_subset(&index.granted(app, MANAGEMENT))
+    })
+}
+
+/// What the maps of the index say about each other.
+fn check_shape(index: &Index) {
+    let mut names = BTreeSet::new();
+    for api in index.apis(None) {
+        let found = index.api_identified(api.identifier.as_str());
+        assert_eq!(found.map(|found| found.id), Some(api.id));
+        assert!(!index.is_extra_audience(api.identifier.as_str()));
+        for (bit, scope) in api.scopes() {
+            assert!(names.insert(scope.name.clone()), "{} twice", scope.name);
+            assert_eq!(index.scope(scope.name.as_str()), Some((api.id, bit)));
+            assert_eq!(
+                api.is_management(),
+                scope.name.as_str().starts_with("writ:")
+            );
+        }
+        assert!(api.guards.is_sorted());
+        for guard in &api.guards {
+            assert!(index.application(*guard).is_some(), "a guard that is gone");
+        }
+    }
+    for app in index.applications(None) {
+        assert!(app.grants.is_sorted_by_key(|grant| grant.api));
+        for grant in &app.grants {
+            let api = index.api(grant.api).expect("a grant to what exists");
+            assert!(grant.scopes.is_subset(&api.all_scopes()));
+        }
+        let administers = index.administrators().any(|other| other.id == app.id);
+        assert_eq!(administers, app.grant(MANAGEMENT).is_some());
+        for role in &app.roles {
+            assert!(index.role(*role).is_some(), "a role that is gone");
+        }
+        for audience in app
+            .token_settings
+            .iter()
+            .flat_map(|settings| &settings.extra_audiences)
+        {
+            assert!(index.is_extra_audience(audience.as_str()));
+            assert!(index.api_identified(audience.as_str()).is_none());
+        }
+    }
+    for role in index.roles(None) {
+        let named = index.role_named(role.name.as_str());
+        assert_eq!(named.map(|found| found.id), Some(role.id));
+        for (api, bits) in &role.scopes {
+            let api = index.api(*api).expect("scopes of what exists");
+            assert!(!bits.is_empty() && bits.is_subset(&api.all_scopes()));
+        }
+    }
+    for algorithm in Algorithm::ALL {
+        let active: Vec<_> = index
+            .keys()
+            .filter(|key| {
+                key.algorithm == algorithm && matches!(key.state, KeyState::Active { .. })
+            })
+            .collect();
+        assert_eq!(active.len(), 1, "{algorithm} must have one active key");
+        assert_eq!(index.active_key(algorithm), Some(active[0]));
+    }
+}
+
+fn names(scopes: &[ScopeName]) -> Vec<String> {
+    scopes.iter().map(ToString::to_string).collect()
+}
+
+/// The index and the naive model tell the same story.
+fn check_against_model(log: &Log) {
+    let (index, model) = (&log.index, Model::read(&log.recorded));
+    assert_eq!(index.settings().to_change(), model.settings);
+    assert_eq!(index.application_count(), model.applications.len());
+    assert_eq!(index.api_count(), model.apis.len());
+    assert_eq!(index.role_count(), model.roles.len());
+    assert_eq!(index.keys().count(), model.keys.len());
+    assert_eq!(index.revoked_count(), model.revoked.len());
+    let mut revocations = BTreeMap::<ApplicationId, u32>::new();
+    for (jti, (application, _)) in &model.revoked {
+        assert!(index.is_revoked(*jti));
+        *revocations.entry(*application).or_default() += 1;
+    }
+    for (application, count) in revocations {
+        assert_eq!(index.revocations_of(application), count);
+    }
+    for (id, expected) in &model.applications {
+        let app = index.application(*id).expect("in the model");
+        assert_eq!(app.enabled, expected.enabled);
+        assert_eq!(app.tokens_cut_at, expected.cut_at);
+        let secrets: BTreeSet<SecretId> = app.secrets.iter().map(|secret| secret.id).collect();
+        assert_eq!(secrets, expected.secrets);
+        for api in index.apis(None) {
+            let granted: BTreeSet<String> = names(&api.names(&index.granted(app, api.id)))
+                .into_iter()
+                .collect();
+            assert_eq!(granted, model.granted(*id, api.id));
+        }
+    }
+    for (id, ask) in asks() {
+        let found = authorize(index, id, ask).ok().map(|entitled| Answer {
+            scopes: names(&entitled.scopes),
+            audience: entitled.audience.iter().map(ToString::to_string).collect(),
+            lifetime_seconds: entitled.lifetime_seconds,
+            algorithm: entitled.algorithm,
+            typ: entitled.typ,
+            dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
+        });
+        let expected = model.authorize(id, ask.scope, ask.resources);
+        assert_eq!(found, expected, "{id} asks {ask:?}");
+    }
+}
+
+/// The management scopes that an actor really has: those of its token that are granted to it.
+fn authority(index: &Index, actor: &Actor) -> Option<ScopeBits> {
+    let Actor::Application { id, scopes, .. } = actor else {
+        return None;
+    };
+    let management = index.management()?;
+    let in_token: ScopeBits = scopes
+        .iter()
+        .filter_map(|name| management.bit(name.as_str()))
+        .collect();
+    let app = index.application(*id)?;
+    Some(in_token.intersection(&index.granted(app, MANAGEMENT)))
+}
+
+fn potential(index: &Index, id: ApplicationId) -> ScopeBits {
+    let app = index.application(id);
+    app.and_then(|app| app.grant(MANAGEMENT))
+        .map(|grant| grant.scopes.clone())
+        .unwrap_or_default()
+}
+
+fn guarded(index: &Index, id: ApplicationId) -> BTreeSet<ApiId> {
+    let apis = index.apis(None).filter(|api| api.guards.contains(&id));
+    apis.map(|api| api.id).collect()
+}
+
+/// Written without a look at how `authority.rs` decides it: an application that holds more than
+/// the actor has at most lost something, and nobody came to hold more than the actor.
+fn check_escalation(before: &Index, after: &Index, mine: &ScopeBits) {
+    for new in after.applications(None) {
+        let id = new.id;
+        let gained: ScopeBits = potential(after, id)
+            .iter()
+            .filter(|bit| !potential(before, id).contains(*bit))
+            .collect();
+        assert!(gained.is_subset(mine), "{id} was given {gained:?}");
+        let effective = |index: &Index| {
+            let app = index.application(id);
+            app.map(|app| index.granted(app, MANAGEMENT))
+                .unwrap_or_default()
+        };
+        let gained: ScopeBits = effective(after)
+            .iter()
+            .filter(|bit| !effective(before).contains(*bit))
+            .collect();
+        assert!(gained.is_subset(mine), "{id} came to use {gained:?}");
+
+        let Some(old) = before.application(id) else {
+            continue;
+        };
+        if potential(before, id).is_subset(mine) {
+            continue;
+        }
+        assert_eq!(new.name, old.name);
+        assert_eq!(new.labels, old.labels);
+        assert_eq!(new.token_settings, old.token_settings);
+        assert!(old.enabled || !new.enabled, "enabled");
+        assert!(
+            new.secrets
+                .iter()
+                .all(|secret| old.secrets.contains(secret))
+        );
+        assert!(new.roles.iter().all(|role| old.roles.contains(role)));
+        assert!(guarded(after, id).is_subset(&guarded(before, id)));
+        for grant in &new.grants {
+            let was = old.grant(grant.api).expect("no new grant");
+            assert!(grant.scopes.is_subset(&was.scopes));
+            assert!(was.mode == GrantMode::None || grant.mode == GrantMode::Rbac);
+            let (now, then) = (
+                after.granted(new, grant.api),
+                before.granted(old, grant.api),
+            );
+            assert!(now.is_subset(&then), "more of {}", grant.api);
+        }
+    }
+}
+
+/// An entitlement, asked for again in its own words.
+fn again(index: &Index, entitled: &Entitled) -> Result<Entitled, Denial> {
+    let scope = names(&entitled.scopes).join(" ");
+    let resources: Vec<&str> = entitled
+        .apis
+        .iter()
+        .map(|api| api.identifier.as_str())
+        .collect();
+    let ask = Ask {
+        scope: (!scope.is_empty()).then_some(&scope),
+        resources: &resources,
+    };
+    authorize(index, entitled.application.id, ask)
+}
+
+fn check_version(index: &Index, earlier: &Entitled) {
+    if entitlement_version(index, earlier) == Some(earlier.version) {
+        let now = again(index, earlier).expect("what was granted still is");
+        let expected = Entitled {
+            as_of: now.as_of,
+            ..earlier.clone()
+        };
+        assert_eq!(now, expected);
+    }
+}
+
+/// Entitlements of this moment that can be asked for again.
+fn entitlements(index: &Index) -> Vec<Entitled> {
+    asks()
+        .filter_map(|(id, ask)| authorize(index, id, ask).ok())
+        .filter_map(|entitled| again(index, &entitled).ok())
+        .collect()
+}
+
+fn check_repeat(log: &mut Log, submission: &Submission) {
+    if submission.idempotency.is_none() {
+        return;
+    }
+    let before = log.index.clone();
+    match log.submit(submission) {
+        Ok(Decision::Repeat(repeat)) => {
+            assert!(repeat.first <= repeat.last && repeat.last.0 < log.recorded.len() as u64);
+            let first = &log.recorded[repeat.first.0 as usize];
+            assert_eq!(first.idempotency, submission.idempotency);
+        }
+        // It took the actor's own authority away.
+        Err(Refusal::ActorUnusable { .. }) => {}
+        other => panic!("a repeat gave {other:?}"),
+    }
+    assert_eq!(log.index, before);
+}
+
+fn run(history: &[Action]) -> Log {
+    let mut log = Log::base();
+    let mut earlier: Vec<Entitled> = Vec::new();
+    for (step, action) in history.iter().enumerate() {
+        let submission = action.submission(&mut log);
+        let (before, facts) = (log.index.clone(), log.facts());
+        let decision = consider(&before, &submission, facts);
+        assert_eq!(
+            consider(&before, &submission, facts),
+            decision,
+            "decided otherwise"
+        );
+        assert_eq!(log.submit(&submission), decision);
+        match &decision {
+            Ok(Decision::Events(events)) => {
+                if let Some(mine) = authority(&before, &submission.actor) {
+                    check_escalation(&before, &log.index, &mine);
+                    assert!(
+                        !usable_administrator(&before, facts.now)
+                            || usable_administrator(&log.index, facts.now),
+                        "the last administrator is gone by {events:?}"
+                    );
+                }
+                check_shape(&log.index);
+                earlier
+                    .iter()
+                    .for_each(|old| check_version(&log.index, old));
+                check_repeat(&mut log, &submission);
+            }
+            Ok(Decision::Repeat(_)) | Err(_) => assert_eq!(log.index, before),
+        }
+        if step % 8 == 7 {
+            check_against_model(&log);
+            earlier = entitlements(&log.index);
+        }
+    }
+    check_against_model(&log);
+    log
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_keeps_the_promises(history in histories(60)) {
+        let log = run(&history);
+        prop_assert_eq!(&log.replayed(), &log.index);
+        // The same history gives the same bytes.
+        prop_assert_eq!(run(&history).stored, log.stored);
+    }
+
+    /// `apply` is told what happened and takes it, in an order that no rules would allow too.
+    #[test]
+    fn apply_never_panics(history in histories(30), order in any::<prop::sample::Index>()) {
+        let mut log = Log::base();
+        for action in &history {
+            let submission = action.submission(&mut log);
+            // What a refusal says does not matter here.
+            drop(log.submit(&submission));
+        }
+        let mut index = Index::default();
+        let start = order.index(log.recorded.len());
+        let (first, rest) = log.recorded.split_at(start);
+        for recorded in rest.iter().rev().chain(first).chain(rest) {
+            index.apply(recorded);
+            for (id, ask) in asks() {
+                drop(authorize(&index, id, ask));
+            }
+        }
+        let submissions: Vec<Submission> =
+            history.iter().map(|action| action.submission(&mut log)).collect();
+        for submission in &submissions {
+            drop(consider(&index, submission, log.facts()));
+        }
+    }
+
+    /// A batch that is decided and not stored leaves no trace: readers keep what they took.
+    #[test]
+    fn a_snapshot_never_changes(history in histories(20)) {
+        let mut log = Log::base();
+        let snapshot = log.index.clone();
+        let asked: Vec<_> = asks().map(|(id, ask)| authorize(&snapshot, id, ask)).collect();
+        for action in &history {
+            let submission = action.submission(&mut log);
+            drop(log.submit(&submission));
+        }
+        prop_assert_eq!(&snapshot, &Log::base().index);
+        let again: Vec<_> = asks().map(|(id, ask)| authorize(&snapshot, id, ask)).collect();
+        prop_assert_eq!(asked, again);
+    }
+}
+
+/// The histories are worth something only while many commands are accepted and every kind of
+/// event comes about.
+#[test]
+fn histories_reach_every_kind_of_event() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let (mut kinds, mut accepted, mut all) = (BTreeSet::new(), 0, 0);
+    for _ in 0..150 {
+        let history = histories(60).new_tree(&mut runner).expect("a history");
+        let mut log = Log::base();
+        for action in history.current() {
+            let submission = action.submission(&mut log);
+            all += 1;
+            accepted += usize::from(log.submit(&submission).is_ok());
+        }
+        kinds.extend(log.recorded.iter().map(|recorded| recorded.event.kind()));
+    }
+    println!("{accepted} of {all}");
+    let never: Vec<_> = Event::KINDS
+        .iter()
+        .filter(|(kind, _)| !kinds.contains(kind))
+        .collect();
+    assert!(never.is_empty(), "never reached: {never:?}");
+    assert!(accepted * 5 > all, "only {accepted} of {all} accepted");
+}

@@ -1,0 +1,326 @@
+//! A second, naive reading of the same log: names in ordered sets, one pass over all events, no
+//! bits, no sharing, no incremental maps. Where it and the index disagree, one of them is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use writ_core::*;
+
+type Names = BTreeSet<String>;
+
+#[derive(Default)]
+pub struct Model {
+    pub settings: SettingsChange,
+    pub apis: BTreeMap<ApiId, Api>,
+    pub applications: BTreeMap<ApplicationId, App>,
+    pub roles: BTreeMap<RoleId, Names>,
+    pub revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
+    pub keys: BTreeMap<String, (Algorithm, &'static str)>,
+}
+
+#[derive(Clone)]
+pub struct Api {
+    pub identifier: String,
+    pub open: bool,
+    pub profile: TokenProfile,
+    pub guards: BTreeSet<ApplicationId>,
+    pub scopes: Names,
+}
+
+#[derive(Clone)]
+pub struct App {
+    pub enabled: bool,
+    pub settings: TokenSettings,
+    pub secrets: BTreeSet<SecretId>,
+    pub grants: BTreeMap<ApiId, (GrantMode, Names)>,
+    pub roles: BTreeSet<RoleId>,
+    pub cut_at: Option<Millis>,
+}
+
+/// What the model answers to a token request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub scopes: Vec<String>,
+    pub audience: Vec<String>,
+    pub lifetime_seconds: u32,
+    pub algorithm: Algorithm,
+    pub typ: TokenType,
+    pub dropped: Vec<String>,
+}
+
+fn names(scopes: &[ScopeName]) -> Names {
+    scopes.iter().map(ToString::to_string).collect()
+}
+
+impl Model {
+    pub fn read(log: &[Recorded]) -> Self {
+        let mut model = Self {
+            settings: Settings::default().to_change(),
+            ..Self::default()
+        };
+        log.iter().for_each(|recorded| model.take(recorded));
+        let now = log.last().map_or(Millis(0), |last| last.at);
+        model.revoked.retain(|_, (_, end)| *end > now);
+        model
+    }
+
+    fn take(&mut self, recorded: &Recorded) {
+        let app = |model: &mut Self, id, edit: &dyn Fn(&mut App)| {
+            edit(model.applications.get_mut(&id).expect("an application"));
+        };
+        let api = |model: &mut Self, id, edit: &dyn Fn(&mut Api)| {
+            edit(model.apis.get_mut(&id).expect("an API resource"));
+        };
+        match &recorded.event {
+            Event::LogCreated(_)
+            | Event::ServerStarted(_)
+            | Event::CommandHadNoEffect(_)
+            | Event::IssuancesSealed(_)
+            | Event::ApiResourceRenamed(_)
+            | Event::ScopeDescribed(_)
+            | Event::ApplicationRenamed(_)
+            | Event::ApplicationLabelled(_)
+            | Event::RoleRenamed(_) => {}
+            Event::SettingsChanged(e) => {
+                let (old, new) = (&mut self.settings, &e.change);
+                let all = serde_json::to_value(&*old).expect("settings");
+                let change = serde_json::to_value(new).expect("settings");
+                let mut all = all.as_object().expect("an object").clone();
+                all.extend(change.as_object().expect("an object").clone());
+                *old = serde_json::from_value(all.into()).expect("settings");
+            }
+            Event::ApiResourceCreated(e) => {
+                let api = Api {
+                    identifier: e.identifier.to_string(),
+                    open: !e.requires_authorization,
+                    profile: e.profile,
+                    guards: e.guards.iter().copied().collect(),
+                    scopes: e.scopes.iter().map(|s| s.name.to_string()).collect(),
+                };
+                assert!(self.apis.insert(e.id, api).is_none());
+            }
+            Event::ApiResourceAuthorizationChanged(e) => {
+                api(self, e.id, &|api| api.open = !e.requires_authorization);
+            }
+            Event::ApiResourceProfileChanged(e) => api(self, e.id, &|api| api.profile = e.profile),
+            Event::ApiResourceGuardsChanged(e) => {
+                api(self, e.id, &|api| {
+                    api.guards = e.guards.iter().copied().collect()
+                });
+            }
+            Event::ApiResourceRemoved(e) => {
+                assert!(self.apis.remove(&e.id).is_some());
+                let users = self.applications.values();
+                assert!(users.into_iter().all(|app| !app.grants.contains_key(&e.id)));
+            }
+            Event::ScopeAdded(e) => api(self, e.api, &|api| {
+                assert!(api.scopes.insert(e.scope.name.to_string()));
+            }),
+            Event::ScopeRemoved(e) => {
+                let name = e.name.as_str();
+                let granted = self
+                    .applications
+                    .values()
+                    .flat_map(|app| app.grants.values());
+                assert!(
+                    granted
+                        .into_iter()
+                        .all(|(_, scopes)| !scopes.contains(name))
+                );
+                assert!(self.roles.values().all(|scopes| !scopes.contains(name)));
+                api(self, e.api, &|api| assert!(api.scopes.remove(name)));
+            }
+            Event::ApplicationCreated(e) => {
+                let app = App {
+                    enabled: true,
+                    settings: e.token_settings.clone(),
+                    secrets: BTreeSet::new(),
+                    grants: BTreeMap::new(),
+                    roles: BTreeSet::new(),
+                    cut_at: None,
+                };
+                assert!(self.applications.insert(e.id, app).is_none());
+            }
+            Event::ApplicationDisabled(e) => app(self, e.id, &|app| app.enabled = false),
+            Event::ApplicationEnabled(e) => app(self, e.id, &|app| app.enabled = true),
+            Event::ApplicationTokenSettingsChanged(e) => {
+                app(self, e.id, &|app| app.settings = e.token_settings.clone());
+            }
+            Event::ApplicationRemoved(e) => {
+                assert!(self.applications.remove(&e.id).is_some());
+                assert!(self.apis.values().all(|api| !api.guards.contains(&e.id)));
+            }
+            Event::ApplicationSecretAdded(e) => app(self, e.application, &|app| {
+                assert!(app.secrets.insert(e.secret));
+            }),
+            Event::ApplicationSecretRevoked(e) => app(self, e.application, &|app| {
+                assert!(app.secrets.remove(&e.secret));
+            }),
+            Event::ApplicationRoleAssigned(e) => {
+                assert!(self.roles.contains_key(&e.role));
+                app(self, e.application, &|app| {
+                    assert!(app.roles.insert(e.role))
+                });
+            }
+            Event::ApplicationRoleUnassigned(e) => {
+                app(self, e.application, &|app| {
+                    assert!(app.roles.remove(&e.role))
+                });
+            }
+            Event::ApplicationTokensCut(e) => {
+                app(self, e.application, &|app| app.cut_at = Some(recorded.at));
+            }
+            Event::GrantAdded(e) => app(self, e.application, &|app| {
+                let grant = (e.mode, names(&e.scopes));
+                assert!(app.grants.insert(e.api, grant).is_none());
+            }),
+            Event::GrantChanged(e) => app(self, e.application, &|app| {
+                let grant = (e.mode, names(&e.scopes));
+                assert!(app.grants.insert(e.api, grant).is_some());
+            }),
+            Event::GrantRemoved(e) => app(self, e.application, &|app| {
+                assert!(app.grants.remove(&e.api).is_some());
+            }),
+            Event::RoleCreated(e) => {
+                assert!(self.roles.insert(e.id, names(&e.scopes)).is_none());
+            }
+            Event::RoleScopesChanged(e) => {
+                assert!(self.roles.insert(e.id, names(&e.scopes)).is_some());
+            }
+            Event::RoleRemoved(e) => {
+                assert!(self.roles.remove(&e.id).is_some());
+                let holders = self.applications.values();
+                assert!(holders.into_iter().all(|app| !app.roles.contains(&e.id)));
+            }
+            Event::SigningKeyMade(e) => {
+                let key = (e.algorithm, "published");
+                assert!(self.keys.insert(e.kid.to_string(), key).is_none());
+            }
+            Event::SigningKeyActivated(e) => {
+                self.keys.get_mut(e.kid.as_str()).expect("a key").1 = "active"
+            }
+            Event::SigningKeyRetired(e) => {
+                self.keys.get_mut(e.kid.as_str()).expect("a key").1 = "retired"
+            }
+            Event::SigningKeyRevoked(e) => {
+                self.keys.get_mut(e.kid.as_str()).expect("a key").1 = "revoked"
+            }
+            Event::SigningKeyRemoved(e) => {
+                let (_, state) = self.keys.remove(e.kid.as_str()).expect("a key");
+                assert_eq!(state, "retired");
+            }
+            Event::TokenRevoked(e) => {
+                self.revoked.insert(e.jti, (e.application, e.expires_at));
+            }
+        }
+    }
+
+    pub fn granted(&self, id: ApplicationId, api: ApiId) -> Names {
+        let Some(app) = self.applications.get(&id) else {
+            return Names::new();
+        };
+        let Some((mode, scopes)) = app.grants.get(&api) else {
+            return Names::new();
+        };
+        let by_role = |name: &String| app.roles.iter().any(|id| self.roles[id].contains(name));
+        let counts = |name: &&String| *mode == GrantMode::None || by_role(name);
+        scopes.iter().filter(counts).cloned().collect()
+    }
+
+    fn available(&self, id: ApplicationId, api: ApiId) -> Names {
+        match &self.apis[&api] {
+            open if open.open => open.scopes.clone(),
+            _ => self.granted(id, api),
+        }
+    }
+
+    /// The table of the design, row by row; `None` for every kind of denial.
+    pub fn authorize(
+        &self,
+        id: ApplicationId,
+        scope: Option<&str>,
+        resources: &[&str],
+    ) -> Option<Answer> {
+        let app = self.applications.get(&id).filter(|app| app.enabled)?;
+        let identified = |text: &str| self.apis.iter().find(|(_, api)| api.identifier == text);
+        let mut order: Vec<ApiId> = Vec::new();
+        for resource in resources {
+            let (api, found) = identified(resource)?;
+            if !found.open && !app.grants.contains_key(api) {
+                return None;
+            }
+            if !order.contains(api) {
+                order.push(*api);
+            }
+        }
+        let named = order.len();
+        let mut scopes = Names::new();
+        let mut dropped = Vec::new();
+        match scope {
+            Some(text) => {
+                for name in text.split(' ') {
+                    name.parse::<ScopeName>().ok()?;
+                    let owner = self.apis.iter().find(|(_, api)| api.scopes.contains(name));
+                    let owner = owner.filter(|(api, _)| self.available(id, **api).contains(name));
+                    match owner {
+                        Some((api, _)) => {
+                            if !order.contains(api) {
+                                order.push(*api);
+                            }
+                            scopes.insert(name.to_owned());
+                        }
+                        None => dropped.push(name.to_owned()),
+                    }
+                }
+            }
+            None if named > 0 => {
+                for api in &order {
+                    scopes.extend(self.available(id, *api));
+                }
+            }
+            None if self.settings.scopes_omitted == Some(OmittedScopes::All) => {
+                for api in app.grants.keys().filter(|api| **api != ApiId(0)) {
+                    let available = self.available(id, *api);
+                    if !available.is_empty() {
+                        order.push(*api);
+                        scopes.extend(available);
+                    }
+                }
+            }
+            None => {}
+        }
+        let reject = self.settings.scopes_unauthorized == Some(UnauthorizedScopes::Reject);
+        if (reject && !dropped.is_empty()) || order.is_empty() {
+            return None;
+        }
+        let apis: Vec<&Api> = order.iter().map(|api| &self.apis[api]).collect();
+        let management = order.contains(&ApiId(0));
+        let combine = self.settings.scopes_combine_apis == Some(true);
+        if order.len() > 1 {
+            let kind = |api: &Api| (api.profile.algorithm, api.profile.typ);
+            let agree = apis.iter().all(|api| kind(api) == kind(apis[0]));
+            if management || !agree || (order.len() > named && !combine) {
+                return None;
+            }
+        }
+        let usual = self.settings.tokens_lifetime_seconds.expect("a setting");
+        let of_apis = apis
+            .iter()
+            .map(|api| api.profile.lifetime_seconds.unwrap_or(usual));
+        let lifetimes = of_apis.chain(app.settings.lifetime_seconds);
+        let mut audience: Vec<String> = match app.settings.audience {
+            Audience::ClientId if !management => vec![id.to_string()],
+            _ => apis.iter().map(|api| api.identifier.clone()).collect(),
+        };
+        if !management {
+            let extra = app.settings.extra_audiences.iter();
+            audience.extend(extra.map(ToString::to_string));
+        }
+        Some(Answer {
+            scopes: scopes.into_iter().collect(),
+            audience,
+            lifetime_seconds: lifetimes.min().expect("an API resource"),
+            algorithm: apis[0].profile.algorithm,
+            typ: apis[0].profile.typ,
+            dropped,
+        })
+    }
+}

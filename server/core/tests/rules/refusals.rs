@@ -1,0 +1,990 @@
+//! Every refusal, at least once; and the few that have several causes, for each of them. A new
+//! variant does not compile here before it has a case.
+
+use std::collections::BTreeSet;
+use writ_core::testkit::*;
+use writ_core::*;
+
+const NOBODY: ApplicationId = ApplicationId(99);
+const NO_API: ApiId = ApiId(99);
+const NO_ROLE: RoleId = RoleId(99);
+
+macro_rules! variants {
+    ($($name:ident)*) => {
+        const VARIANTS: &[&str] = &[$(stringify!($name)),*];
+
+        fn variant(refusal: &Refusal) -> &'static str {
+            match refusal { $(Refusal::$name { .. } => stringify!($name),)* }
+        }
+    };
+}
+
+variants! {
+    ActorUnusable ActorNotPermitted ActorNotLocal ActorOutranked ActorLacksAuthority
+    LastAdministrator VersionStale IdempotencyKeyReused ApiResourceUnknown
+    ApiResourceIdentifierTaken ManagementApiFixed ScopeUnknown ScopeNowhere ScopeTaken
+    ScopeRepeated ApplicationUnknown ApplicationIdTaken AudienceTaken IdentifierIsExtraAudience
+    SecretUnknown SecretIdTaken GrantUnknown GrantExists RoleUnknown RoleNameTaken
+    SigningKeyUnknown SigningKeyKidTaken SigningKeyState SigningKeyTooNew SigningKeyInUse
+    SigningKeyMissing TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
+    NotInitialized
+}
+
+struct Case {
+    given: Given,
+    actor: Actor,
+    command: Command,
+    refusal: Refusal,
+}
+
+fn case(given: Given, command: impl Into<Command>, refusal: Refusal) -> Case {
+    Case {
+        given,
+        actor: admin(),
+        command: command.into(),
+        refusal,
+    }
+}
+
+fn by(actor: Actor, command: impl Into<Command>, refusal: Refusal) -> Case {
+    Case {
+        given: given_base(),
+        actor,
+        command: command.into(),
+        refusal,
+    }
+}
+
+fn base(command: impl Into<Command>, refusal: Refusal) -> Case {
+    case(given_base(), command, refusal)
+}
+
+fn limit(what: &'static str, max: usize) -> Refusal {
+    Refusal::LimitReached { what, max }
+}
+
+fn invalid(what: &'static str, expected: &'static str) -> Refusal {
+    Refusal::ValueInvalid { what, expected }
+}
+
+fn change_api(id: ApiId) -> Command {
+    Command::ChangeApiResource {
+        id,
+        name: Some(parse("Another name")),
+        requires_authorization: None,
+        profile: ProfileChange::default(),
+        guards: None,
+    }
+}
+
+fn change_grant(application: ApplicationId, api: ApiId) -> Command {
+    Command::ChangeGrant {
+        application,
+        api,
+        mode: Some(GrantMode::Rbac),
+        scopes: None,
+    }
+}
+
+fn assign(application: ApplicationId, role: RoleId) -> Command {
+    Command::AssignRole { application, role }
+}
+
+fn audiences(texts: &[&str]) -> Command {
+    ApplicationChange {
+        token_settings: Some(TokenSettings {
+            extra_audiences: texts.iter().map(|text| parse(text)).collect(),
+            ..TokenSettings::default()
+        }),
+        ..change_application(JOB)
+    }
+    .into()
+}
+
+fn put_scope(api: ApiId, name: &str) -> Command {
+    Command::PutScope {
+        api,
+        scope: new_scope(name),
+    }
+}
+
+fn remove_scope(api: ApiId, name: &str, cascade: bool) -> Command {
+    Command::RemoveScope {
+        api,
+        name: parse(name),
+        cascade,
+    }
+}
+
+fn unknown_things() -> Vec<Case> {
+    let no_application = || Refusal::ApplicationUnknown { id: NOBODY };
+    let no_api = || Refusal::ApiResourceUnknown { id: NO_API };
+    let no_role = || Refusal::RoleUnknown { id: NO_ROLE };
+    let no_key = || Refusal::SigningKeyUnknown { kid: parse("none") };
+    let no_grant = || Refusal::GrantUnknown {
+        application: JOB,
+        api: COURSES,
+    };
+    let no_scope = || Refusal::ScopeUnknown {
+        api: COURSES,
+        name: parse("none"),
+    };
+    let kid = || parse::<Kid>("none");
+    let guarded = Command::ChangeApiResource {
+        id: COURSES,
+        name: None,
+        requires_authorization: None,
+        profile: ProfileChange::default(),
+        guards: Some(vec![JOB, NOBODY]),
+    };
+    vec![
+        base(change_api(NO_API), no_api()),
+        base(
+            Command::RemoveApiResource {
+                id: NO_API,
+                cascade: true,
+            },
+            no_api(),
+        ),
+        base(put_scope(NO_API, "x"), no_api()),
+        base(remove_scope(NO_API, "x", true), no_api()),
+        base(add_grant(JOB, NO_API, &[]), no_api()),
+        base(remove_scope(COURSES, "none", true), no_scope()),
+        base(add_grant(JOB, COURSES, &["none"]), no_scope()),
+        // Of another API resource is none of this one.
+        base(
+            add_grant(JOB, COURSES, &["writ:roles:read"]),
+            Refusal::ScopeUnknown {
+                api: COURSES,
+                name: parse("writ:roles:read"),
+            },
+        ),
+        base(
+            create_role("R", &["none"]),
+            Refusal::ScopeNowhere {
+                name: parse("none"),
+            },
+        ),
+        base(guarded, no_application()),
+        base(enable(NOBODY, true), no_application()),
+        base(
+            Command::RemoveApplication {
+                id: NOBODY,
+                cascade: true,
+            },
+            no_application(),
+        ),
+        base(add_secret(NOBODY, 9), no_application()),
+        base(
+            Command::RevokeSecret {
+                application: NOBODY,
+                secret: JOB_SECRET,
+            },
+            no_application(),
+        ),
+        base(add_grant(NOBODY, COURSES, &[]), no_application()),
+        base(change_grant(NOBODY, COURSES), no_application()),
+        base(
+            Command::RemoveGrant {
+                application: NOBODY,
+                api: COURSES,
+            },
+            no_application(),
+        ),
+        base(assign(NOBODY, NO_ROLE), no_application()),
+        base(
+            Command::CutTokens {
+                application: NOBODY,
+            },
+            no_application(),
+        ),
+        base(
+            Command::RevokeToken {
+                jti: jti(BEGIN, 1),
+                application: NOBODY,
+                expires_at: BEGIN.plus_seconds(60),
+            },
+            no_application(),
+        ),
+        // A secret of another application is none of this one.
+        base(
+            Command::RevokeSecret {
+                application: JOB,
+                secret: ADMIN_SECRET,
+            },
+            Refusal::SecretUnknown {
+                application: JOB,
+                secret: ADMIN_SECRET,
+            },
+        ),
+        base(change_grant(JOB, COURSES), no_grant()),
+        base(
+            Command::RemoveGrant {
+                application: JOB,
+                api: COURSES,
+            },
+            no_grant(),
+        ),
+        base(assign(JOB, NO_ROLE), no_role()),
+        base(
+            Command::UnassignRole {
+                application: JOB,
+                role: NO_ROLE,
+            },
+            no_role(),
+        ),
+        base(
+            Command::ChangeRole {
+                id: NO_ROLE,
+                name: None,
+                scopes: None,
+            },
+            no_role(),
+        ),
+        base(
+            Command::RemoveRole {
+                id: NO_ROLE,
+                cascade: true,
+            },
+            no_role(),
+        ),
+        base(Command::ActivateSigningKey { kid: kid() }, no_key()),
+        base(Command::RetireSigningKey { kid: kid() }, no_key()),
+        base(
+            Command::RevokeSigningKey {
+                kid: kid(),
+                replacement: None,
+            },
+            no_key(),
+        ),
+    ]
+}
+
+fn taken_things() -> Vec<Case> {
+    let recover = Command::RecoverAdministrator {
+        application: JOB,
+        name: parse("Rescue"),
+        secret: secret(9),
+    };
+    let taken = || Refusal::ApplicationIdTaken { id: JOB };
+    let fixed = || Refusal::ManagementApiFixed;
+    let reserved = || invalid("the name of a scope", "one that does not begin with writ:");
+    let audience_taken = |text: &str| Refusal::AudienceTaken {
+        audience: parse(text),
+    };
+    let kid_taken = |text: &str| Refusal::SigningKeyKidTaken { kid: parse(text) };
+    let twice = |name: &str| Refusal::ScopeRepeated { name: parse(name) };
+    vec![
+        base(create_application(JOB.0, "Again"), taken()),
+        by(operator(), recover, taken()),
+        base(
+            create_api(COURSES_IDENTIFIER, &[]),
+            Refusal::ApiResourceIdentifierTaken {
+                identifier: parse(COURSES_IDENTIFIER),
+                id: COURSES,
+            },
+        ),
+        base(create_api(MANAGEMENT_IDENTIFIER, &[]), fixed()),
+        base(create_api("URN:Writ:later", &[]), fixed()),
+        base(change_api(MANAGEMENT), fixed()),
+        base(
+            Command::RemoveApiResource {
+                id: MANAGEMENT,
+                cascade: true,
+            },
+            fixed(),
+        ),
+        base(put_scope(MANAGEMENT, "writ:more"), fixed()),
+        base(put_scope(MANAGEMENT, "writ:roles:read"), fixed()),
+        base(remove_scope(MANAGEMENT, "writ:roles:read", true), fixed()),
+        // A scope that a later version gives the management API must not be somebody else's.
+        base(put_scope(COURSES, "writ:policies:write"), reserved()),
+        base(create_api("urn:a", &["writ:policies:write"]), reserved()),
+        case(
+            given([create_api("urn:a", &[])]),
+            put_scope(ApiId(2), "courses:read"),
+            Refusal::ScopeTaken {
+                name: parse("courses:read"),
+                api: COURSES,
+            },
+        ),
+        base(
+            create_api("urn:a", &["courses:read"]),
+            Refusal::ScopeTaken {
+                name: parse("courses:read"),
+                api: COURSES,
+            },
+        ),
+        base(create_api("urn:a", &["x", "x"]), twice("x")),
+        base(
+            add_grant(JOB, COURSES, &["courses:read", "courses:read"]),
+            twice("courses:read"),
+        ),
+        base(
+            create_role("R", &["courses:read", "courses:read"]),
+            twice("courses:read"),
+        ),
+        // An audience is forged in neither order.
+        base(
+            audiences(&[COURSES_IDENTIFIER]),
+            audience_taken(COURSES_IDENTIFIER),
+        ),
+        base(
+            audiences(&[MANAGEMENT_IDENTIFIER]),
+            audience_taken(MANAGEMENT_IDENTIFIER),
+        ),
+        base(audiences(&["URN:WRIT:x"]), audience_taken("URN:WRIT:x")),
+        case(
+            given([audiences(&["urn:a"])]),
+            create_api("urn:a", &[]),
+            Refusal::IdentifierIsExtraAudience {
+                identifier: parse("urn:a"),
+            },
+        ),
+        base(
+            audiences(&["urn:a", "urn:a"]),
+            invalid("extra_audiences", "a list without repetition"),
+        ),
+        base(
+            add_secret(JOB, JOB_SECRET.0),
+            Refusal::SecretIdTaken { secret: JOB_SECRET },
+        ),
+        case(
+            given([add_grant(JOB, COURSES, &[])]),
+            add_grant(JOB, COURSES, &["courses:read"]),
+            Refusal::GrantExists {
+                application: JOB,
+                api: COURSES,
+            },
+        ),
+        case(
+            given([create_role("R", &[])]),
+            create_role("R", &[]),
+            Refusal::RoleNameTaken {
+                name: parse("R"),
+                id: RoleId(0),
+            },
+        ),
+        case(
+            given([create_role("R", &[]), create_role("S", &[])]),
+            Command::ChangeRole {
+                id: RoleId(1),
+                name: Some(parse("R")),
+                scopes: None,
+            },
+            Refusal::RoleNameTaken {
+                name: parse("R"),
+                id: RoleId(0),
+            },
+        ),
+        base(
+            Command::MakeSigningKey {
+                key: signing_key("rs256-1", Algorithm::ES256),
+            },
+            kid_taken("rs256-1"),
+        ),
+        base(
+            Command::RevokeSigningKey {
+                kid: first_kid(Algorithm::ES256),
+                replacement: Some(signing_key("es256-1", Algorithm::ES256)),
+            },
+            kid_taken("es256-1"),
+        ),
+        Case {
+            given: given_nothing(),
+            actor: operator(),
+            command: initialize_with(|keys| keys[1].kid = keys[0].kid.clone()),
+            refusal: kid_taken("es256-1"),
+        },
+    ]
+}
+
+fn initialize_with(change: impl FnOnce(&mut Vec<NewSigningKey>)) -> Command {
+    let mut command = initialize();
+    if let Command::Initialize { keys, .. } = &mut command {
+        change(keys);
+    }
+    command
+}
+
+fn used_things() -> Vec<Case> {
+    let user = |entity, name| User {
+        entity,
+        name: parse(name),
+    };
+    let job = || user(Entity::Application(JOB), "Course publishing job");
+    let readers = || user(Entity::Role(RoleId(0)), "Readers");
+    let in_use = |users: Vec<User>| Refusal::InUse {
+        total: users.len(),
+        users,
+    };
+    let used = || {
+        given([
+            add_grant(JOB, COURSES, &["courses:read"]),
+            create_role("Readers", &["courses:read"]),
+            assign(JOB, RoleId(0)),
+        ])
+    };
+    let guarded = || {
+        given([Command::ChangeApiResource {
+            id: COURSES,
+            name: None,
+            requires_authorization: None,
+            profile: ProfileChange::default(),
+            guards: Some(vec![JOB]),
+        }])
+    };
+    let crowd = 50;
+    let crowded = {
+        let mut given = given_base();
+        for id in 100..100 + crowd {
+            given = given.and([
+                create_application(id, "One of many"),
+                add_grant(ApplicationId(id), COURSES, &[]),
+            ]);
+        }
+        given
+    };
+    let named = (100..100 + limits::USERS_NAMED as u128)
+        .map(|id| user(Entity::Application(ApplicationId(id)), "One of many"));
+    vec![
+        case(
+            used(),
+            Command::RemoveApiResource {
+                id: COURSES,
+                cascade: false,
+            },
+            in_use(vec![job(), readers()]),
+        ),
+        case(
+            used(),
+            remove_scope(COURSES, "courses:read", false),
+            in_use(vec![job(), readers()]),
+        ),
+        case(
+            used(),
+            Command::RemoveRole {
+                id: RoleId(0),
+                cascade: false,
+            },
+            in_use(vec![job()]),
+        ),
+        case(
+            guarded(),
+            Command::RemoveApplication {
+                id: JOB,
+                cascade: false,
+            },
+            in_use(vec![user(Entity::ApiResource(COURSES), "An API")]),
+        ),
+        case(
+            crowded,
+            Command::RemoveApiResource {
+                id: COURSES,
+                cascade: false,
+            },
+            Refusal::InUse {
+                users: named.collect(),
+                total: crowd as usize,
+            },
+        ),
+    ]
+}
+
+fn keys_and_tokens() -> Vec<Case> {
+    let kid = || parse::<Kid>("x");
+    let published = || {
+        given([Command::MakeSigningKey {
+            key: signing_key("x", Algorithm::ES256),
+        }])
+    };
+    let usable_at = BEGIN.plus_seconds(4 + 3600);
+    let retired = || published().and([Command::RetireSigningKey { kid: kid() }]);
+    let revoked = || {
+        published().and([Command::RevokeSigningKey {
+            kid: kid(),
+            replacement: None,
+        }])
+    };
+    let state = |state| Refusal::SigningKeyState { kid: kid(), state };
+    let in_use = || Refusal::SigningKeyInUse {
+        kid: first_kid(Algorithm::ES256),
+        algorithm: Algorithm::ES256,
+    };
+    let revoke = |replacement| Command::RevokeSigningKey {
+        kid: first_kid(Algorithm::ES256),
+        replacement,
+    };
+    let missing = |algorithm| Refusal::SigningKeyMissing { algorithm };
+    let begin = |change: fn(&mut Vec<NewSigningKey>), refusal| Case {
+        given: given_nothing(),
+        actor: operator(),
+        command: initialize_with(change),
+        refusal,
+    };
+    let revoke_token = |expires_at| Command::RevokeToken {
+        jti: jti(BEGIN, 1),
+        application: JOB,
+        expires_at,
+    };
+    vec![
+        case(
+            published().after_seconds(3598),
+            Command::ActivateSigningKey { kid: kid() },
+            Refusal::SigningKeyTooNew {
+                kid: kid(),
+                usable_at,
+            },
+        ),
+        case(
+            retired(),
+            Command::ActivateSigningKey { kid: kid() },
+            state("retired"),
+        ),
+        case(
+            revoked(),
+            Command::ActivateSigningKey { kid: kid() },
+            state("revoked"),
+        ),
+        case(
+            revoked(),
+            Command::RetireSigningKey { kid: kid() },
+            state("revoked"),
+        ),
+        base(
+            Command::RetireSigningKey {
+                kid: first_kid(Algorithm::ES256),
+            },
+            in_use(),
+        ),
+        base(revoke(None), in_use()),
+        base(revoke(Some(signing_key("x", Algorithm::EdDSA))), in_use()),
+        begin(|keys| drop(keys.remove(1)), missing(Algorithm::RS256)),
+        begin(
+            |keys| keys.push(signing_key("another", Algorithm::EdDSA)),
+            missing(Algorithm::EdDSA),
+        ),
+        base(
+            revoke_token(BEGIN),
+            Refusal::TokenExpired { jti: jti(BEGIN, 1) },
+        ),
+        base(
+            revoke_token(BEGIN.plus_seconds(90_000)),
+            invalid("expires_at", "within 24 hours"),
+        ),
+    ]
+}
+
+fn values() -> Vec<Case> {
+    let lifetime = || invalid("lifetime", "1 to 86400 seconds");
+    let expiry = || invalid("expires_at", "in the future, and before the year 10000");
+    let with_lifetime = |seconds| {
+        let mut command = create_api("urn:a", &[]);
+        if let Command::CreateApiResource { profile, .. } = &mut command {
+            profile.lifetime_seconds = Some(seconds);
+        }
+        command
+    };
+    let ending = |expires_at| NewSecret {
+        expires_at: Some(expires_at),
+        ..secret(9)
+    };
+    let secret_until = |end| Command::AddSecret {
+        application: JOB,
+        secret: ending(end),
+    };
+    let settings = |change| Command::ChangeSettings { change };
+    let usual = SettingsChange::default;
+    let mut begin = initialize();
+    if let Command::Initialize { secret, .. } = &mut begin {
+        secret.expires_at = Some(Millis(1));
+    }
+    vec![
+        base(with_lifetime(0), lifetime()),
+        base(with_lifetime(86_401), lifetime()),
+        base(
+            Command::ChangeApiResource {
+                id: COURSES,
+                name: None,
+                requires_authorization: None,
+                profile: ProfileChange {
+                    lifetime_seconds: Some(Some(0)),
+                    ..ProfileChange::default()
+                },
+                guards: None,
+            },
+            lifetime(),
+        ),
+        base(
+            ApplicationChange {
+                token_settings: Some(TokenSettings {
+                    lifetime_seconds: Some(0),
+                    ..TokenSettings::default()
+                }),
+                ..change_application(JOB)
+            },
+            lifetime(),
+        ),
+        base(secret_until(BEGIN), expiry()),
+        // It would be another time after a restart.
+        base(secret_until(Millis(u64::MAX)), expiry()),
+        by(
+            operator(),
+            Command::RecoverAdministrator {
+                application: NOBODY,
+                name: parse("Rescue"),
+                secret: ending(BEGIN),
+            },
+            expiry(),
+        ),
+        Case {
+            given: given_nothing(),
+            actor: operator(),
+            command: begin,
+            refusal: expiry(),
+        },
+        base(
+            settings(SettingsChange {
+                tokens_lifetime_seconds: Some(0),
+                ..usual()
+            }),
+            invalid("tokens.lifetime_seconds", "1 to 86400 seconds"),
+        ),
+        base(
+            settings(SettingsChange {
+                jwks_max_age_seconds: Some(0),
+                ..usual()
+            }),
+            invalid("jwks.max_age_seconds", "1 to 86400 seconds"),
+        ),
+        base(
+            settings(SettingsChange {
+                jwks_max_age_seconds: Some(3601),
+                ..usual()
+            }),
+            invalid(
+                "keys.publish_ahead_seconds",
+                "jwks.max_age_seconds to 30 days",
+            ),
+        ),
+        base(
+            settings(SettingsChange {
+                keys_rotate_after_days: Some(3651),
+                ..usual()
+            }),
+            invalid("keys.rotate_after_days", "0 (never) to 3650 days"),
+        ),
+        base(
+            settings(SettingsChange {
+                issuance_retention_days: Some(0),
+                ..usual()
+            }),
+            invalid("issuance.retention_days", "1 to 36500 days"),
+        ),
+        base(
+            settings(SettingsChange {
+                issuance_retention_bytes: Some(1),
+                ..usual()
+            }),
+            invalid("issuance.retention_bytes", "at least 67108864 (64 MiB)"),
+        ),
+    ]
+}
+
+fn long_scopes(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|i| format!("{i:0>width$}", width = limits::SCOPE_NAME_BYTES))
+        .collect()
+}
+
+fn limits_reached() -> Vec<Case> {
+    let roles = limits::ROLES_PER_APPLICATION;
+    let secrets = limits::SECRETS_PER_APPLICATION;
+    let grants = limits::GRANTS_PER_APPLICATION;
+    let scopes_max = limits::SCOPES_PER_API;
+    let many = |count: usize| {
+        let names: Vec<String> = (0..count).map(|i| format!("s{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        create_api("urn:many", &names)
+    };
+    let with_roles = {
+        let mut given = given_base();
+        for i in 0..=roles {
+            given = given.and([create_role(&format!("R{i}"), &[])]);
+        }
+        (0..roles).fold(given, |given, i| given.and([assign(JOB, RoleId(i as u32))]))
+    };
+    let with_secrets =
+        (3..secrets as u128 + 2).fold(given_base(), |given, i| given.and([add_secret(JOB, i)]));
+    let with_grants = (0..grants).fold(given_base(), |given, i| {
+        let id = ApiId(i as u32 + 2);
+        given.and([
+            create_api(&format!("urn:a:{i}"), &[]),
+            add_grant(JOB, id, &[]),
+        ])
+    });
+    let with_keys = (4..limits::SIGNING_KEYS).fold(given_base(), |given, i| {
+        let key = signing_key(&format!("k{i}"), Algorithm::ES256);
+        given.and([Command::MakeSigningKey { key }])
+    });
+    let with_users = (0..=limits::EVENTS_PER_COMMAND as u128).fold(given_base(), |given, i| {
+        let id = ApplicationId(1000 + i);
+        given.and([
+            Event::from(ApplicationCreated {
+                id,
+                name: parse("One of many"),
+                labels: Labels::default(),
+                token_settings: TokenSettings::default(),
+            }),
+            GrantAdded {
+                application: id,
+                api: COURSES,
+                mode: GrantMode::None,
+                scopes: Vec::new(),
+            }
+            .into(),
+        ])
+    });
+    // Each of its scopes was accepted, one after the other, but no event can name them all.
+    let long = long_scopes(scopes_max);
+    let with_long_names = long.iter().fold(given([many(0)]), |given, name| {
+        given.and([put_scope(ApiId(2), name)])
+    });
+    let all: Vec<&str> = long.iter().map(String::as_str).collect();
+    let too_large = || {
+        limit(
+            "bytes of one change; name fewer or shorter scopes",
+            limits::EVENT_BYTES - limits::ENVELOPE_BYTES,
+        )
+    };
+    let guards: Vec<ApplicationId> = (0..=limits::GUARDS_PER_API as u128)
+        .map(ApplicationId)
+        .collect();
+    let texts: Vec<String> = (0..=limits::EXTRA_AUDIENCES)
+        .map(|i| format!("urn:a:{i}"))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    vec![
+        case(
+            with_roles,
+            assign(JOB, RoleId(roles as u32)),
+            limit("roles of an application", roles),
+        ),
+        case(
+            with_secrets,
+            add_secret(JOB, 100),
+            limit("secrets of an application", secrets),
+        ),
+        case(
+            with_grants,
+            add_grant(JOB, COURSES, &[]),
+            limit("grants of an application", grants),
+        ),
+        case(
+            with_keys,
+            Command::MakeSigningKey {
+                key: signing_key("more", Algorithm::ES256),
+            },
+            limit("signing keys", limits::SIGNING_KEYS),
+        ),
+        case(
+            with_users,
+            Command::RemoveApiResource {
+                id: COURSES,
+                cascade: true,
+            },
+            limit(
+                "changes by one command; go in steps",
+                limits::EVENTS_PER_COMMAND,
+            ),
+        ),
+        base(
+            many(scopes_max + 1),
+            limit("scopes of an API resource", scopes_max),
+        ),
+        case(
+            given([many(scopes_max)]).and([remove_scope(ApiId(2), "s0", false)]),
+            put_scope(ApiId(2), "more"),
+            limit("scopes that an API resource ever had", scopes_max),
+        ),
+        case(
+            with_long_names.clone(),
+            add_grant(JOB, ApiId(2), &all),
+            too_large(),
+        ),
+        case(with_long_names, create_role("R", &all), too_large()),
+        base(create_api("urn:long", &all), too_large()),
+        base(
+            Command::ChangeApiResource {
+                id: COURSES,
+                name: None,
+                requires_authorization: None,
+                profile: ProfileChange::default(),
+                guards: Some(guards),
+            },
+            limit("guards of an API resource", limits::GUARDS_PER_API),
+        ),
+        base(
+            audiences(&texts),
+            limit("extra audiences", limits::EXTRA_AUDIENCES),
+        ),
+    ]
+}
+
+fn about_the_actor() -> Vec<Case> {
+    let reader = || application_actor(ADMIN, &["writ:applications:read"]);
+    let lacking = |scope| Refusal::ActorNotPermitted { scope };
+    let seal = Command::SealIssuances {
+        file: "f".into(),
+        first: jti(BEGIN, 1),
+        last: jti(BEGIN, 2),
+        records: 1,
+        root: [0; 32],
+    };
+    let recover = Command::RecoverAdministrator {
+        application: NOBODY,
+        name: parse("Rescue"),
+        secret: secret(9),
+    };
+    let start = || Command::StartServer {
+        version: "1".into(),
+        engine: "none".into(),
+    };
+    let mut cases = vec![
+        by(
+            full_actor(NOBODY),
+            create_role("R", &[]),
+            Refusal::ActorUnusable {
+                application: NOBODY,
+            },
+        ),
+        by(
+            reader(),
+            create_role("R", &[]),
+            lacking(ManagementScope::RolesWrite),
+        ),
+        // The scopes that a token says count only while they are granted.
+        by(
+            full_actor(JOB),
+            create_role("R", &[]),
+            lacking(ManagementScope::RolesWrite),
+        ),
+        case(
+            given([(
+                operator(),
+                add_grant(JOB, MANAGEMENT, &["writ:secrets:write"]),
+            )]),
+            add_secret(ADMIN, 9),
+            Refusal::ActorOutranked { application: ADMIN },
+        ),
+        case(
+            given([(
+                operator(),
+                add_grant(JOB, MANAGEMENT, &["writ:grants:write"]),
+            )])
+            .and([create_application(3, "Third")]),
+            add_grant(ApplicationId(3), MANAGEMENT, &["writ:roles:write"]),
+            Refusal::ActorLacksAuthority {
+                scopes: scopes(&["writ:roles:write"]),
+            },
+        ),
+        base(enable(ADMIN, false), Refusal::LastAdministrator),
+        by(operator(), initialize(), Refusal::AlreadyInitialized),
+        Case {
+            given: given_nothing(),
+            actor: Actor::system("start"),
+            command: start(),
+            refusal: Refusal::NotInitialized,
+        },
+    ];
+    for case in &mut cases[3..5] {
+        case.actor = full_actor(JOB);
+    }
+    let local = [
+        initialize(),
+        recover,
+        start(),
+        seal,
+        Command::RemoveExpiredSigningKeys,
+    ];
+    cases.extend(local.map(|command| by(admin(), command, Refusal::ActorNotLocal)));
+    cases
+}
+
+#[test]
+fn every_refusal_is_given_for_its_reason() {
+    let groups = [
+        unknown_things(),
+        taken_things(),
+        used_things(),
+        keys_and_tokens(),
+        values(),
+        limits_reached(),
+        about_the_actor(),
+    ];
+    // The two that are about more than actor and command; `commands.rs` shows when.
+    let mut seen = BTreeSet::from(["VersionStale", "IdempotencyKeyReused"]);
+    for case in groups.into_iter().flatten() {
+        seen.insert(variant(&case.refusal));
+        case.given
+            .when(case.actor, case.command)
+            .then_refused(case.refusal);
+    }
+    let never: Vec<_> = VARIANTS
+        .iter()
+        .filter(|name| !seen.contains(*name))
+        .collect();
+    assert!(never.is_empty(), "no case for {never:?}");
+}
+
+#[test]
+fn revocations_have_a_quota() {
+    let mut log = Log::base();
+    let revoke = |number: u32| Command::RevokeToken {
+        jti: jti(BEGIN, number.into()),
+        application: JOB,
+        expires_at: BEGIN.plus_seconds(86_400),
+    };
+    for number in 0..limits::REVOCATIONS_PER_APPLICATION {
+        log.index.apply(&Recorded {
+            position: log.index.next_position(),
+            event: TokenRevoked {
+                jti: jti(BEGIN, number.into()),
+                application: JOB,
+                expires_at: BEGIN.plus_seconds(86_400),
+            }
+            .into(),
+            ..log.recorded[0].clone()
+        });
+    }
+    let refusal = limit(
+        "revoked tokens of an application; cut all its tokens instead",
+        limits::REVOCATIONS_PER_APPLICATION as usize,
+    );
+    let one_more = revoke(limits::REVOCATIONS_PER_APPLICATION);
+    assert_eq!(log.attempt(&client_actor(JOB), one_more), Err(refusal));
+    // One that is revoked already needs no room.
+    assert_eq!(log.attempt(&client_actor(JOB), revoke(0)), Ok(Vec::new()));
+}
+
+#[test]
+fn texts_name_what_they_are_about() {
+    let text = Refusal::InUse {
+        users: vec![User {
+            entity: Entity::Role(RoleId(3)),
+            name: parse("Readers"),
+        }],
+        total: 21,
+    };
+    assert_eq!(
+        text.to_string(),
+        "it is still used by role/role_3 (Readers) and 20 more; remove that first, or ask for a cascade"
+    );
+    let text = Refusal::ActorLacksAuthority {
+        scopes: scopes(&["writ:roles:read", "writ:roles:write"]),
+    };
+    assert!(
+        text.to_string()
+            .ends_with(": writ:roles:read, writ:roles:write")
+    );
+}

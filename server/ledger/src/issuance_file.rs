@@ -1,0 +1,328 @@
+//! One file of the issuance log: making, opening, appending, searching, sealing.
+//!
+//! `D/issuance/0000000042.redb` has two tables:
+//!
+//! ```text
+//! frames  (highest record id so far u128, frame number u64) -> frame (issuance_frame.rs)
+//! header  "format" | "log_id" | "made_at"                   -> text
+//! ```
+//!
+//! A sealed file has `0000000042.seal` beside it: a [`SealedFile`] as JSON. After that the redb
+//! file is never written again.
+
+use crate::disk::{self, private_file};
+use crate::engine::without_panic;
+use crate::issuance_frame::{self as frame, Totals};
+use crate::merkle::Tree;
+use crate::redb_engine::fault;
+use crate::{Fault, LogId, limits};
+use redb::{
+    Builder, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    TableDefinition,
+};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use writ_core::{Jti, Millis};
+
+const FORMAT: u32 = 1;
+const FRAMES: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("frames");
+const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
+
+/// What a sealed file is, for ever: entered into the admin log as one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedFile {
+    /// Its name in `D/issuance`.
+    pub file: Box<str>,
+    /// The lowest record id in it.
+    pub first: Jti,
+    /// The highest record id in it.
+    pub last: Jti,
+    /// How many records it has.
+    pub records: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// The Merkle root (RFC 6962 §2.1) over the records' bytes in the order of the file.
+    #[serde(with = "hex32")]
+    pub root: [u8; 32],
+}
+
+mod hex32 {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use writ_core::codec::{from_hex, hex};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        from_hex(&text).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
+    }
+}
+
+/// The name of a file.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:010}.redb")
+}
+
+/// The number in a name.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(".redb")?.parse().ok()?;
+    (self::name(number) == name).then_some(number)
+}
+
+/// The file beside a file that says it is sealed.
+pub(crate) fn seal_path(path: &Path) -> PathBuf {
+    path.with_extension("seal")
+}
+
+/// A file that is written.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub path: PathBuf,
+    pub number: u64,
+    pub made_at: Millis,
+    pub totals: Totals,
+    frames: u64,
+    pub db: Arc<Database>,
+}
+
+impl Active {
+    pub fn create(
+        directory: &Path,
+        number: u64,
+        log_id: LogId,
+        made_at: Millis,
+    ) -> Result<Self, Fault> {
+        let path = directory.join(name(number));
+        let temporary = disk::unfinished(&path);
+        private_file()
+            .create(true)
+            .truncate(true)
+            .open(&temporary)
+            .map_err(Fault::io("create", &temporary))?;
+        let db = builder().create(&temporary).map_err(fault(&temporary))?;
+        let write = || -> Result<(), redb::Error> {
+            let transaction = db.begin_write()?;
+            {
+                let mut header = transaction.open_table(HEADER)?;
+                header.insert("format", FORMAT.to_string().as_str())?;
+                header.insert("log_id", log_id.to_string().as_str())?;
+                header.insert("made_at", made_at.to_string().as_str())?;
+                transaction.open_table(FRAMES)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(fault(&temporary))?;
+        // The open file keeps its identity through the rename.
+        disk::rename(&temporary, &path)?;
+        let totals = Totals::default();
+        Ok(Self { path, number, made_at, totals, frames: 0, db: Arc::new(db) })
+    }
+
+    /// Opens a file that was not sealed; after a crash it is repaired first.
+    pub fn open(path: &Path, number: u64, log_id: LogId) -> Result<Self, Fault> {
+        without_panic(path, || {
+            let db = builder().open(path).map_err(fault(path))?;
+            let read = || -> Result<(String, String, String), redb::Error> {
+                let header = db.begin_read()?.open_table(HEADER)?;
+                let text = |key: &str| -> Result<String, redb::Error> {
+                    Ok(header.get(key)?.map(|v| v.value().to_owned()).unwrap_or_default())
+                };
+                Ok((text("format")?, text("log_id")?, text("made_at")?))
+            };
+            let (format, log, made_at) = read().map_err(fault(path))?;
+            if format != FORMAT.to_string() {
+                let path = path.to_owned();
+                return Err(Fault::UnknownFormat { path, found: format, known: FORMAT });
+            }
+            match LogId::parse(&log) {
+                Some(found) if found == log_id => {}
+                Some(found) => {
+                    return Err(Fault::ForeignLog { path: path.into(), found, expected: log_id });
+                }
+                None => return Err(Fault::damaged(path, "the header names no log")),
+            }
+            let made_at = made_at
+                .parse()
+                .map_err(|_| Fault::damaged(path, "the header has no time"))?;
+            let last = || -> Result<Option<(u128, u64, Vec<u8>)>, redb::Error> {
+                let frames = db.begin_read()?.open_table(FRAMES)?;
+                let last = frames.last()?;
+                Ok(last.map(|(key, value)| {
+                    let (highest, number) = key.value();
+                    (highest, number, value.value().to_vec())
+                }))
+            };
+            let (totals, frames) = match last().map_err(fault(path))? {
+                None => (Totals::default(), 0),
+                Some((highest, last, bytes)) => {
+                    let head = frame::head(highest, &bytes)
+                        .map_err(|detail| Fault::damaged(path, detail))?;
+                    (head.file, last + 1)
+                }
+            };
+            let db = Arc::new(db);
+            Ok(Self { path: path.to_owned(), number, made_at, totals, frames, db })
+        })
+    }
+
+    /// Appends records as frames in one commit; durable when this returns.
+    pub fn append(&mut self, records: &[(u128, &[u8])]) -> Result<(), Fault> {
+        let mut totals = self.totals;
+        let mut frames = self.frames;
+        let mut write = || -> Result<(), redb::Error> {
+            let transaction = self.db.begin_write()?;
+            {
+                let mut table = transaction.open_table(FRAMES)?;
+                for chunk in chunks(records) {
+                    let (bytes, after) = frame::encode(totals, chunk);
+                    table.insert((after.highest, frames), bytes.as_slice())?;
+                    totals = after;
+                    frames += 1;
+                }
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(fault(&self.path))?;
+        self.totals = totals;
+        self.frames = frames;
+        Ok(())
+    }
+}
+
+/// Records in pieces that fit a frame.
+fn chunks<'a, 'b>(
+    mut records: &'a [(u128, &'b [u8])],
+) -> impl Iterator<Item = &'a [(u128, &'b [u8])]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = records.iter().take(limits::FRAME_RECORDS).take_while(|(_, record)| {
+            bytes += record.len();
+            bytes <= limits::FRAME_BYTES
+        });
+        let count = fitting.count().max(1).min(records.len());
+        let (chunk, rest) = records.split_at(count);
+        records = rest;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// A file that can be read.
+pub(crate) enum Readable {
+    /// The one that is written, or was until a moment ago.
+    Live(Arc<Database>),
+    /// A sealed one.
+    Sealed(ReadOnlyDatabase),
+}
+
+impl Readable {
+    pub fn open_sealed(path: &Path) -> Result<Self, Fault> {
+        without_panic(path, || {
+            let db = builder().open_read_only(path).map_err(fault(path))?;
+            Ok(Self::Sealed(db))
+        })
+    }
+
+    fn frames(&self) -> Result<ReadOnlyTable<(u128, u64), &'static [u8]>, redb::Error> {
+        let transaction = match self {
+            Self::Live(db) => db.begin_read()?,
+            Self::Sealed(db) => db.begin_read()?,
+        };
+        Ok(transaction.open_table(FRAMES)?)
+    }
+
+    /// The bytes of a record.
+    pub fn find(&self, path: &Path, id: u128) -> Result<Option<Vec<u8>>, Fault> {
+        let frames = self.frames().map_err(fault(path))?;
+        let damaged = |detail| Fault::damaged(path, detail);
+        let last = frames.last().map_err(fault(path))?;
+        let Some((key, value)) = last else { return Ok(None) };
+        let file = frame::head(key.value().0, value.value()).map_err(damaged)?.file;
+        let stop = frame::millis(id).saturating_add(file.lateness);
+        for row in frames.range((id, 0)..).map_err(fault(path))? {
+            let (key, value) = row.map_err(fault(path))?;
+            let highest = key.value().0;
+            let head = frame::head(highest, value.value()).map_err(damaged)?;
+            if (head.lowest..=head.highest).contains(&id) {
+                let records = frame::records(value.value()).map_err(damaged)?;
+                if let Some((_, bytes)) = records.iter().find(|(found, _)| *found == id) {
+                    return Ok(Some(bytes.to_vec()));
+                }
+            }
+            if frame::millis(highest) > stop {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows the records with ids from `from` on, in the order of the file.
+    pub fn scan(
+        &self,
+        path: &Path,
+        from: u128,
+        visit: &mut dyn FnMut(Jti, &[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Fault> {
+        let frames = self.frames().map_err(fault(path))?;
+        for row in frames.range((from, 0)..).map_err(fault(path))? {
+            let (_, value) = row.map_err(fault(path))?;
+            let records = frame::records(value.value());
+            for (id, bytes) in records.map_err(|detail| Fault::damaged(path, detail))? {
+                if id >= from && visit(Jti(id), bytes).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Computes what a file is and writes that beside it, durably. The file has at least one record
+/// and is not written any more.
+pub(crate) fn seal(active: &Active) -> Result<SealedFile, Fault> {
+    let mut tree = Tree::default();
+    let readable = Readable::Live(Arc::clone(&active.db));
+    let _ = readable.scan(&active.path, 0, &mut |_, bytes| {
+        tree.push(bytes);
+        ControlFlow::Continue(())
+    })?;
+    if tree.size() != active.totals.records {
+        let detail = format!("{} records of {} are left", tree.size(), active.totals.records);
+        return Err(Fault::damaged(&active.path, detail));
+    }
+    let sealed = SealedFile {
+        file: name(active.number).into(),
+        first: Jti(active.totals.lowest),
+        last: Jti(active.totals.highest),
+        records: active.totals.records,
+        bytes: active.totals.bytes,
+        root: tree.root(),
+    };
+    let path = seal_path(&active.path);
+    let bytes = serde_json::to_vec(&sealed).map_err(|e| Fault::io("encode", &path)(e.into()))?;
+    disk::replace_file(&path, &bytes)?;
+    Ok(sealed)
+}
+
+/// What the seal beside a file says; `None` when it is not sealed.
+pub(crate) fn read_seal(path: &Path) -> Result<Option<SealedFile>, Fault> {
+    let path = seal_path(path);
+    match disk::read_file(&path, 1 << 16)? {
+        None => Ok(None),
+        Some(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| Fault::damaged(&path, error.to_string())),
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(limits::ISSUANCE_CACHE_BYTES);
+    builder
+}

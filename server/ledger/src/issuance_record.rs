@@ -1,0 +1,161 @@
+//! One token decision about an authenticated application, as it is recorded for ever.
+//!
+//! A record is one JSON object, written once and hashed as written. It never has a token, a secret
+//! or an assertion: there is no field for one. Members may be added later, optional ones; a change
+//! of meaning is a new `v`.
+
+use serde::{Deserialize, Serialize};
+use writ_core::{Algorithm, ApplicationId, Jti, Kid, Millis, Position, ScopeName};
+
+/// The version of the record.
+pub const RECORD_VERSION: u8 = 1;
+
+/// What was decided, on what grounds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuanceRecord {
+    /// [`RECORD_VERSION`].
+    pub v: u8,
+    /// The decision's id: the `jti` of the token, if there is one.
+    pub id: Jti,
+    /// When it was decided.
+    pub at: Millis,
+    /// About whom.
+    pub application: ApplicationId,
+    /// How the application proved who it is.
+    pub credential: Credential,
+    /// The last event that the decision rests on.
+    pub as_of: Position,
+    /// The scopes that were asked for, as they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Box<str>>,
+    /// The scopes in the token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<ScopeName>,
+    /// The API resources that were asked for (RFC 8707), as they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Box<str>>,
+    /// Where the request came from, when the settings allow keeping it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Box<str>>,
+    /// The W3C trace context of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Box<str>>,
+    /// What each policy said, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRecord>,
+    /// SHA-256 of the input that the policies saw, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<str>>,
+    /// The attributes of that input which are not in the log: those the policies read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The fingerprint of the engine that ran the policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Box<str>>,
+    /// The key that signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<Kid>,
+    /// Its algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<Algorithm>,
+    /// When the token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<Millis>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What an application proved itself with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The client authentication method: `client_secret_basic`, `private_key_jwt` …
+    pub method: Box<str>,
+    /// Which one: a secret's id, a key's id, a certificate's thumbprint, a trust rule.
+    pub id: Box<str>,
+}
+
+/// How a decision ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// There is a token.
+    Granted,
+    /// The rules or a policy said no.
+    Denied {
+        /// Why, for auditors.
+        reason: Box<str>,
+    },
+    /// Something did not work; there is no token.
+    Fault {
+        /// What.
+        reason: Box<str>,
+    },
+}
+
+/// What one policy said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// The binding that brought it in.
+    pub binding: Box<str>,
+    /// SHA-256 of the module, in hexadecimal.
+    pub policy: Box<str>,
+    /// SHA-256 of the binding's settings, in hexadecimal.
+    pub settings: Box<str>,
+    /// Evaluated and recorded, but not obeyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+    /// Its answer.
+    pub verdict: Verdict,
+    /// What it had to say, for auditors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Box<str>>,
+    /// The fuel it burnt.
+    pub fuel: u64,
+}
+
+/// The answer of one policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It permits, perhaps less than was asked.
+    Permit {
+        /// The scopes it leaves, when not all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scopes: Option<Vec<ScopeName>>,
+        /// The longest lifetime it allows, in seconds, when it says one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifetime: Option<u32>,
+        /// The claims it adds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claims: Option<serde_json::Map<String, serde_json::Value>>,
+    },
+    /// It denies.
+    Deny {
+        /// Why, for auditors.
+        reason: Box<str>,
+    },
+    /// It did not answer, or answered nonsense. Counts as a denial.
+    Fault {
+        /// What happened.
+        reason: Box<str>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// The format is for ever: what was once written must be read, and written so again.
+    #[test]
+    fn golden_records_stay_as_they_are() {
+        for text in [
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000001","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_basic","id":"00000000000000000000000009"},"as_of":41,"asked":["courses:publish"],"granted":["courses:publish"],"resources":["https://courses.example/api"],"address":"192.0.2.7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","kid":"k1","alg":"ES256","exp":"2025-11-25T09:15:00.000Z","outcome":"granted"}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":["n"],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"reason":"weekend"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000003","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_post","id":"x"},"as_of":0,"outcome":{"fault":{"reason":"no key"}}}"#,
+        ] {
+            let record: IssuanceRecord = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&record).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The issuance log: recorded, found, rotated, sealed, forgotten, and refused when the disk fills.
+
+use crate::random::Random;
+use sha2::{Digest, Sha256};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use writ_core::{Algorithm, ApplicationId, Jti, Millis, Position, RecordMode, testkit};
+use writ_ledger::merkle::Tree;
+use writ_ledger::{
+    Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceError, IssuanceLog,
+    IssuanceRecord, Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, SealedFile,
+    open_engine,
+};
+
+const ID: LogId = LogId(42);
+const BEGIN: u64 = 1_772_528_400_000;
+
+fn record(at: u64, n: u64) -> IssuanceRecord {
+    IssuanceRecord {
+        v: RECORD_VERSION,
+        id: Jti(u128::from(at) << 80 | 7 << 76 | u128::from(n)),
+        at: Millis(at),
+        application: ApplicationId(7),
+        credential: Credential { method: "client_secret_basic".into(), id: "s1".into() },
+        as_of: Position(n),
+        asked: vec!["courses:read".into(), "courses:publish".into()],
+        granted: testkit::scopes(&["courses:publish"]),
+        resources: vec!["https://courses.example/api".into()],
+        address: None,
+        traceparent: None,
+        policies: Vec::new(),
+        input: None,
+        attributes: None,
+        engine: None,
+        kid: Some(testkit::parse("k1")),
+        alg: Some(Algorithm::ES256),
+        exp: Some(Millis(at + 900_000)),
+        outcome: Outcome::Granted,
+    }
+}
+
+struct Place {
+    _temporary: tempfile::TempDir,
+    data: DataDir,
+    now: Arc<AtomicU64>,
+    sealed: Arc<Mutex<Vec<SealedFile>>>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = DataDir::create(&temporary.path().join("d")).unwrap();
+        let now = Arc::new(AtomicU64::new(BEGIN));
+        Self { _temporary: temporary, data, now, sealed: Arc::default() }
+    }
+
+    fn config(&self) -> IssuanceConfig {
+        let (now, sealed) = (Arc::clone(&self.now), Arc::clone(&self.sealed));
+        let mut config = IssuanceConfig::new(Arc::new(move || Millis(now.load(Ordering::SeqCst))));
+        config.free_space_min = 0;
+        config.on_sealed = Box::new(move |file| sealed.lock().unwrap().push(file.clone()));
+        config
+    }
+
+    fn open(&self) -> IssuanceLog {
+        IssuanceLog::open(&self.data, ID, self.config()).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.data.join("issuance")).unwrap();
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Waits for a background thread, with a deadline.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn all(log: &IssuanceLog, from: u64) -> Vec<IssuanceRecord> {
+    let mut found = Vec::new();
+    log.scan(Millis(from), &mut |id, bytes| {
+        let record: IssuanceRecord = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(record.id, id);
+        found.push(record);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn records_are_found_by_id_and_from_a_time() {
+    let place = Place::new();
+    let log = place.open();
+    // Ids out of order, a clock that steps back by an hour, and back again.
+    let mut random = Random(5);
+    let times = (0..600u64).map(|n| match n {
+        200..300 => BEGIN - 3_600_000 + n,
+        _ => BEGIN + n * 10 + random.below(50),
+    });
+    let records: Vec<IssuanceRecord> = times.zip(0..).map(|(at, n)| record(at, n)).collect();
+    for group in records.chunks(7) {
+        let pending: Vec<_> =
+            group.iter().map(|record| log.record(record, RecordMode::Durable)).collect();
+        for answer in pending {
+            answer.wait().unwrap();
+        }
+        if group[0].as_of.0.is_multiple_of(147) {
+            log.rotate();
+        }
+    }
+    for log in [log, place.open()] {
+        for record in &records {
+            assert_eq!(log.find(record.id).unwrap().as_ref(), Some(record));
+        }
+        assert_eq!(log.find(Jti(7)).unwrap(), None);
+        assert_eq!(log.find(Jti(u128::MAX)).unwrap(), None);
+        assert_eq!(log.find(Jti(records[5].id.0 + 1)).unwrap(), None);
+        assert_eq!(all(&log, 0), records);
+        let from = BEGIN + 2_000;
+        let late: Vec<IssuanceRecord> =
+            records.iter().filter(|record| record.at.0 >= from).cloned().collect();
+        assert_eq!(all(&log, from), late);
+        let mut seen = 0;
+        log.scan(Millis(0), &mut |_, _| {
+            seen += 1;
+            if seen == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+        assert_eq!(seen, 10);
+        log.close();
+    }
+}
+
+#[test]
+fn files_are_sealed_with_their_merkle_root() {
+    let place = Place::new();
+    let log = place.open();
+    let records: Vec<IssuanceRecord> = (0..100).map(|n| record(BEGIN + n, n)).collect();
+    log.rotate();
+    for part in records.chunks(50) {
+        for record in part {
+            log.record(record, RecordMode::Durable).wait().unwrap();
+        }
+        let before = place.sealed.lock().unwrap().len();
+        log.rotate();
+        until("sealing", || place.sealed.lock().unwrap().len() > before);
+    }
+    let sealed = log.sealed();
+    assert_eq!(*place.sealed.lock().unwrap(), sealed);
+    assert_eq!(sealed.len(), 2, "an empty file is not closed");
+    for (sealed, part) in sealed.iter().zip(records.chunks(50)) {
+        let mut tree = Tree::default();
+        for record in part {
+            tree.push(&serde_json::to_vec(record).unwrap());
+        }
+        assert_eq!(sealed.root, tree.root());
+        assert_eq!((sealed.first, sealed.last), (part[0].id, part[49].id));
+        assert_eq!(sealed.records, 50);
+    }
+    let file = place.data.join("issuance").join(&*sealed[0].file);
+    let digest = Sha256::digest(std::fs::read(&file).unwrap());
+    assert_eq!(log.find(records[3].id).unwrap().as_ref(), Some(&records[3]));
+    drop(log);
+    let log = place.open();
+    assert_eq!(log.sealed(), sealed);
+    assert_eq!(log.find(records[3].id).unwrap().as_ref(), Some(&records[3]));
+    assert_eq!(Sha256::digest(std::fs::read(&file).unwrap()), digest, "sealed is never written");
+}
+
+#[test]
+fn a_crash_before_sealing_is_made_good_at_the_next_start() {
+    let place = Place::new();
+    let log = place.open();
+    for n in 0..10 {
+        log.record(&record(BEGIN + n, n), RecordMode::Durable).wait().unwrap();
+    }
+    log.rotate();
+    log.record(&record(BEGIN + 10, 10), RecordMode::Durable).wait().unwrap();
+    until("sealing", || log.sealed().len() == 1);
+    let sealed = log.sealed();
+    drop(log);
+    let directory = place.data.join("issuance");
+    std::fs::remove_file(directory.join("0000000000.seal")).unwrap();
+    std::fs::write(directory.join("0000000009.seal"), "{}").unwrap();
+    std::fs::write(directory.join("0000000002.redb.new"), "half").unwrap();
+    let log = place.open();
+    until("sealing", || log.sealed().len() == 1);
+    assert_eq!(log.sealed(), sealed);
+    assert_eq!(place.names(), ["0000000000.redb", "0000000000.seal", "0000000001.redb"]);
+    assert_eq!(all(&log, 0).len(), 11);
+    log.record(&record(BEGIN + 11, 11), RecordMode::Durable).wait().unwrap();
+    assert_eq!(all(&log, 0).len(), 12);
+}
+
+#[test]
+fn size_and_age_close_files_and_retention_unlinks_them() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.file_bytes = 5_000;
+    config.file_age_ms = 60_000;
+    config.retention_age_ms = Some(1_000_000);
+    let log = IssuanceLog::open(&place.data, ID, config).unwrap();
+    for n in 0..100 {
+        log.record(&record(BEGIN + n, n), RecordMode::Durable).wait().unwrap();
+    }
+    until("sealing by size", || log.sealed().len() >= 5);
+    log.rotate();
+    let count = |log: &IssuanceLog| -> u64 { log.sealed().iter().map(|file| file.records).sum() };
+    until("sealing the rest", || count(&log) == 100);
+
+    log.record(&record(BEGIN + 200, 200), RecordMode::Durable).wait().unwrap();
+    log.rotate_if_due();
+    log.record(&record(BEGIN + 201, 201), RecordMode::Durable).wait().unwrap();
+    assert_eq!(count(&log), 100, "not due yet");
+    place.now.store(BEGIN + 70_000, Ordering::SeqCst);
+    log.rotate_if_due();
+    until("sealing by age", || count(&log) == 102);
+
+    place.now.store(BEGIN + 1_000_150, Ordering::SeqCst);
+    log.record(&record(BEGIN + 1_000_150, 300), RecordMode::Durable).wait().unwrap();
+    log.rotate();
+    until("retention by age", || count(&log) == 3);
+    assert_eq!(log.find(record(BEGIN + 5, 5).id).unwrap(), None);
+    assert_eq!(log.find(record(BEGIN + 201, 201).id).unwrap().unwrap().as_of, Position(201));
+    let (redb, seals) = place.names().into_iter().partition::<Vec<_>, _>(|n| n.ends_with(".redb"));
+    assert_eq!(redb.len(), seals.len() + 1, "{redb:?} {seals:?}");
+    drop(log);
+
+    let mut config = place.config();
+    config.retention_bytes = Some(0);
+    let log = IssuanceLog::open(&place.data, ID, config).unwrap();
+    until("retention by bytes", || log.sealed().is_empty());
+    assert_eq!(place.names().len(), 1);
+    assert!(log.stats().file_bytes > 0);
+}
+
+#[test]
+fn each_mode_promises_what_it_says() {
+    let place = Place::new();
+    let log = place.open();
+    log.record(&record(BEGIN, 0), RecordMode::Durable).wait().unwrap();
+    assert_eq!((log.stats().recorded, log.stats().unsynced), (1, 0));
+    log.record(&record(BEGIN, 1), RecordMode::Off).wait().unwrap();
+    for n in 2..50 {
+        log.record(&record(BEGIN, n), RecordMode::Buffered).wait().unwrap();
+    }
+    until("the buffered records", || log.stats().recorded == 49);
+    until("the counter", || log.stats().unsynced == 0);
+    assert_eq!(log.stats().lost, 0);
+    assert!(log.stats().commits <= 49);
+    let mut large = record(BEGIN, 99);
+    large.asked = vec!["x".repeat(100_000).into()];
+    let refused = log.record(&large, RecordMode::Durable).wait();
+    assert!(matches!(refused, Err(IssuanceError::TooLarge { .. })));
+    log.close();
+    let refused = log.record(&record(BEGIN, 100), RecordMode::Durable).wait();
+    assert_eq!(refused, Err(IssuanceError::Closed));
+    drop(log);
+    assert_eq!(all(&place.open(), 0).len(), 49);
+}
+
+#[test]
+fn many_threads_share_commits() {
+    let place = Place::new();
+    let log = place.open();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let log = &log;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    log.record(&record(BEGIN + n, thread * 1_000 + n), RecordMode::Durable)
+                        .wait()
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let stats = log.stats();
+    assert_eq!(stats.recorded, 1_600);
+    assert!(stats.commits < 1_600, "{} commits: nothing was shared", stats.commits);
+    assert_eq!(all(&log, 0).len(), 1_600);
+}
+
+/// The disk fills up: issuance stops, and an administrator can still revoke.
+#[test]
+fn a_filling_disk_stops_issuance_first() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.free_space_min = u64::MAX;
+    let log = IssuanceLog::open(&place.data, ID, config).unwrap();
+    assert_eq!(log.ready(), Ok(()), "not known before the first write");
+    let refused = log.record(&record(BEGIN, 0), RecordMode::Durable).wait();
+    assert!(matches!(refused, Err(IssuanceError::DiskLow { .. })), "{refused:?}");
+    assert!(matches!(log.ready(), Err(IssuanceError::DiskLow { .. })));
+    let refused = log.record(&record(BEGIN, 1), RecordMode::Buffered).wait();
+    assert!(matches!(refused, Err(IssuanceError::DiskLow { .. })), "{refused:?}");
+    assert!(log.is_healthy(), "room can be made without a restart");
+
+    let engine = open_engine(&place.data, EngineKind::Redb, Some(ID)).unwrap();
+    let ledger = Ledger::open(LedgerConfig {
+        engine,
+        clock: Arc::new(|| testkit::BEGIN),
+        ids: Arc::new(RandomIds::default()),
+        progress: None,
+    })
+    .unwrap();
+    let mut begin = testkit::initialize();
+    if let writ_core::Command::Initialize { log_id, .. } = &mut begin {
+        *log_id = ID.to_string().into();
+    }
+    let submission = |n, actor, command| writ_core::Submission::new(actor, writ_core::CommandId(n), command);
+    ledger.execute(submission(1, testkit::operator(), begin)).wait().unwrap();
+    let cut = writ_core::Command::CutTokens { application: testkit::ADMIN };
+    ledger.execute(submission(2, testkit::admin(), cut)).wait().unwrap();
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    let place = Place::new();
+    drop(place.open());
+    let refused = IssuanceLog::open(&place.data, LogId(43), place.config()).unwrap_err();
+    assert!(matches!(refused, Fault::ForeignLog { .. }), "{refused}");
+    let path = place.data.join("issuance").join("0000000000.redb");
+    std::fs::write(&path, vec![0; 50_000]).unwrap();
+    let refused = IssuanceLog::open(&place.data, ID, place.config()).unwrap_err();
+    assert!(matches!(refused, Fault::Damaged { .. }), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path.with_extension("seal"), "{}").unwrap();
+    drop(place.open());
+    std::fs::write(path.with_extension("seal"), "{}").unwrap();
+    let refused = IssuanceLog::open(&place.data, ID, place.config()).unwrap_err();
+    assert!(matches!(refused, Fault::Damaged { .. }), "{refused}");
+}
