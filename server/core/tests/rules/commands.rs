@@ -322,6 +322,53 @@ fn an_id_is_never_used_again() {
 }
 
 #[test]
+fn what_is_left_behind_is_free_again() {
+    // The old name of a role.
+    given([create_role("Readers", &[])])
+        .and([Command::ChangeRole {
+            id: RoleId(0),
+            name: Some(parse("Writers")),
+            scopes: None,
+        }])
+        .when(admin(), create_role("Readers", &[]))
+        .then_accepted();
+    // An extra audience, when the last application that had it lets it go.
+    let audience = |id, audiences: &[&str]| ApplicationChange {
+        token_settings: Some(TokenSettings {
+            extra_audiences: audiences.iter().map(|text| parse(text)).collect(),
+            ..TokenSettings::default()
+        }),
+        ..change_application(id)
+    };
+    let given = given([
+        Command::from(audience(JOB, &["urn:a"])),
+        audience(ADMIN, &["urn:a"]).into(),
+        audience(ADMIN, &[]).into(),
+    ]);
+    given
+        .when(admin(), create_api("urn:a", &[]))
+        .then_refused(Refusal::IdentifierIsExtraAudience {
+            identifier: parse("urn:a"),
+        })
+        .and([Command::RemoveApplication {
+            id: JOB,
+            cascade: false,
+        }])
+        .when(admin(), create_api("urn:a", &[]))
+        .then_accepted();
+    // An application of an administrator's id is no administrator.
+    let given = given_base()
+        .and([(operator(), add_grant(JOB, MANAGEMENT, &[]))])
+        .and([Command::RemoveApplication {
+            id: JOB,
+            cascade: false,
+        }])
+        .and([create_application(JOB.0, "Another")]);
+    let administrators = given.log.index.administrators().map(|app| app.id);
+    assert_eq!(administrators.collect::<Vec<_>>(), [ADMIN]);
+}
+
+#[test]
 fn removing_an_api_resource_cascades_when_asked() {
     given([
         add_grant(JOB, COURSES, &["courses:read"]),
