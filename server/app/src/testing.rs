@@ -263,6 +263,11 @@ impl TestServer {
         Job { client_id: id.to_string(), client_secret: secret.expose().to_owned() }
     }
 
+    /// Where its data is.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.data_dir
+    }
+
     /// How many events the log has: what must not change when something is refused.
     pub(crate) fn head(&self) -> u64 {
         self.app.index().next_position().0

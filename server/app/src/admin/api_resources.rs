@@ -4,7 +4,7 @@ use super::call::{Call, choice, optional, text, texts};
 use super::change::{change as execute, expect_there, made, version};
 use super::page::{after, limit, page};
 use super::read::index as read;
-use super::{Answer, Failure, Outcome, path};
+use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
@@ -18,7 +18,10 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let found = page(
         index.apis(after(&call)?),
         limit(&call)?,
-        |api| call.query("identifier").is_none_or(|wanted| api.identifier.as_str() == wanted),
+        |api| {
+            call.query("identifier")
+                .is_none_or(|wanted| api.identifier.as_str() == wanted)
+        },
         |api| api.id.to_string(),
         |api| view(api),
     );
@@ -33,10 +36,17 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
         requires_authorization: asked.requires_authorization,
         profile: TokenProfile::default().with(profile(&asked.profile)?),
         guards: texts("guards", &asked.guards)?,
-        scopes: asked.scopes.iter().enumerate().map(new_scope).collect::<Result<_, _>>()?,
+        scopes: asked
+            .scopes
+            .iter()
+            .enumerate()
+            .map(new_scope)
+            .collect::<Result<_, _>>()?,
     };
     let receipt = execute(&app, &call, command).await?;
-    let Some(Entity::ApiResource(id)) = made(&receipt) else { return Err(Failure::Gone) };
+    let Some(Entity::ApiResource(id)) = made(&receipt) else {
+        return Err(Failure::Gone);
+    };
     let api = receipt.index.api(id).ok_or(Failure::Gone)?;
     Answer::json(&view(api))
         .version(api.version)
@@ -58,16 +68,24 @@ pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
         name: optional("name", asked.name.as_deref())?,
         requires_authorization: asked.requires_authorization,
         profile: profile(&asked.profile)?,
-        guards: asked.guards.map(|guards| texts("guards", &guards)).transpose()?,
+        guards: asked
+            .guards
+            .map(|guards| texts("guards", &guards))
+            .transpose()?,
     };
     let receipt = execute(&app, &call, command).await?;
     let api = receipt.index.api(id).ok_or(Failure::Gone)?;
-    Answer::json(&view(api)).version(api.version).at(receipt.position())
+    Answer::json(&view(api))
+        .version(api.version)
+        .at(receipt.position())
 }
 
 pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
     let id = call.api(&app.index(), "id")?;
-    let command = Command::RemoveApiResource { id, cascade: call.flag("cascade")? };
+    let command = Command::RemoveApiResource {
+        id,
+        cascade: call.flag("cascade")?,
+    };
     let receipt = execute(&app, &call, command).await?;
     Answer::empty().at(receipt.position())
 }
@@ -76,7 +94,9 @@ pub(super) async fn show_scope(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let api = find(&call, &index)?;
     let scope = find_scope(api, call.param("name")).ok_or_else(|| no_scope(&call))?;
-    Answer::json(&scope_view(scope)).version(api.version).from(&index)
+    Answer::json(&scope_view(scope))
+        .version(api.version)
+        .from(&index)
 }
 
 pub(super) async fn put_scope(app: Arc<App>, call: Call) -> Outcome {
@@ -84,23 +104,31 @@ pub(super) async fn put_scope(app: Arc<App>, call: Call) -> Outcome {
     let index = app.index();
     let id = call.api(&index, "id")?;
     let name = call.param("name");
-    expect_there(&call, index.api(id).is_some_and(|api| api.bit(name).is_some()))?;
+    expect_there(
+        &call,
+        index.api(id).is_some_and(|api| api.bit(name).is_some()),
+    )?;
     let description = optional("description", asked.description.as_deref())?;
-    let scope = NewScope { name: text("the name of the scope", name)?, description };
+    let scope = NewScope {
+        name: text("the name of the scope", name)?,
+        description,
+    };
     let receipt = execute(&app, &call, Command::PutScope { api: id, scope }).await?;
     let api = receipt.index.api(id).ok_or(Failure::Gone)?;
     let scope = find_scope(api, name).ok_or(Failure::Gone)?;
-    let place = format!("/api-resources/{id}/scopes/{}", path::escape(name));
     Answer::json(&scope_view(scope))
         .version(version(&receipt, &Entity::ApiResource(id))?)
-        .location(call.location(&place))
         .at(receipt.position())
 }
 
 pub(super) async fn remove_scope(app: Arc<App>, call: Call) -> Outcome {
     let api = call.api(&app.index(), "id")?;
     let name = call.param("name").parse().map_err(|_| no_scope(&call))?;
-    let command = Command::RemoveScope { api, name, cascade: call.flag("cascade")? };
+    let command = Command::RemoveScope {
+        api,
+        name,
+        cascade: call.flag("cascade")?,
+    };
     let receipt = execute(&app, &call, command).await?;
     Answer::empty().at(receipt.position())
 }
@@ -120,12 +148,19 @@ fn no_scope(call: &Call) -> Failure {
 
 /// Algorithms by name.
 pub(super) fn algorithm(member: &str, name: &str) -> Result<Algorithm, Failure> {
-    choice(member, name, &Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm)))
+    choice(
+        member,
+        name,
+        &Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm)),
+    )
 }
 
 fn profile(asked: &api::ChangeTokenProfile) -> Result<ProfileChange, Failure> {
     let types = [TokenType::AtJwt, TokenType::Jwt].map(|typ| (typ.as_str(), typ));
-    let typ = asked.typ.as_deref().map(|typ| choice("profile.typ", typ, &types));
+    let typ = asked
+        .typ
+        .as_deref()
+        .map(|typ| choice("profile.typ", typ, &types));
     let name = asked.algorithm.as_deref();
     let algorithm = name.map(|name| algorithm("profile.algorithm", name));
     Ok(ProfileChange {
@@ -165,5 +200,8 @@ fn view(api: &ApiResource) -> api::ApiResource {
 
 fn scope_view(scope: &Scope) -> api::Scope {
     let description = scope.description.as_ref().map(ToString::to_string);
-    api::Scope { name: scope.name.to_string(), description }
+    api::Scope {
+        name: scope.name.to_string(),
+        description,
+    }
 }

@@ -15,7 +15,8 @@ use writ_core::{
 };
 use writ_ledger::Receipt;
 
-const AUDIENCES: [(&str, Audience); 2] = [("api", Audience::Api), ("client_id", Audience::ClientId)];
+const AUDIENCES: [(&str, Audience); 2] =
+    [("api", Audience::Api), ("client_id", Audience::ClientId)];
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
@@ -25,7 +26,8 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
         limit(&call)?,
         |app| {
             let labels = app.labels.pairs();
-            call.query("name").is_none_or(|wanted| app.name.as_str() == wanted)
+            call.query("name")
+                .is_none_or(|wanted| app.name.as_str() == wanted)
                 && label.is_none_or(|(key, value)| labels.get(key).is_some_and(|v| &**v == value))
         },
         |app| app.id.to_string(),
@@ -43,7 +45,9 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
         token_settings: token_settings(&asked.token_settings)?,
     };
     let receipt = execute(&app, &call, command).await?;
-    let Some(Entity::Application(id)) = made(&receipt) else { return Err(Failure::Gone) };
+    let Some(Entity::Application(id)) = made(&receipt) else {
+        return Err(Failure::Gone);
+    };
     let mut answer = changed(&receipt, id)?;
     answer.location = Some(call.location(&format!("/applications/{id}")));
     Ok(answer)
@@ -52,7 +56,9 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let found = find(&call, &index)?;
-    Answer::json(&view(&index, found)).version(found.version).from(&index)
+    Answer::json(&view(&index, found))
+        .version(found.version)
+        .from(&index)
 }
 
 pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
@@ -71,7 +77,10 @@ pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
 
 pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
     let id = call.application()?;
-    let command = Command::RemoveApplication { id, cascade: call.flag("cascade")? };
+    let command = Command::RemoveApplication {
+        id,
+        cascade: call.flag("cascade")?,
+    };
     let receipt = execute(&app, &call, command).await?;
     Answer::empty().at(receipt.position())
 }
@@ -79,7 +88,10 @@ pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn cut_tokens(app: Arc<App>, call: Call) -> Outcome {
     let api::Empty {} = call.json()?;
     let id = call.application()?;
-    changed(&execute(&app, &call, Command::CutTokens { application: id }).await?, id)
+    changed(
+        &execute(&app, &call, Command::CutTokens { application: id }).await?,
+        id,
+    )
 }
 
 /// The application of a path, in an index.
@@ -90,17 +102,25 @@ pub(super) fn find<'a>(call: &Call, index: &'a Index) -> Result<&'a Arc<Applicat
 
 fn changed(receipt: &Receipt, id: ApplicationId) -> Outcome {
     let app = receipt.index.application(id).ok_or(Failure::Gone)?;
-    Answer::json(&view(&receipt.index, app)).version(app.version).at(receipt.position())
+    Answer::json(&view(&receipt.index, app))
+        .version(app.version)
+        .at(receipt.position())
 }
 
 fn label(filter: &str) -> Result<(&str, &str), Failure> {
     filter.split_once(':').ok_or_else(|| {
-        Failure::malformed("query_malformed", "the query parameter label must be key:value")
+        Failure::malformed(
+            "query_malformed",
+            "the query parameter label must be key:value",
+        )
     })
 }
 
 fn labels(asked: BTreeMap<String, String>) -> Result<Labels, Failure> {
-    let pairs = asked.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let pairs = asked
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect();
     Labels::new(pairs).map_err(|error| Failure::Value {
         member: "labels".to_owned(),
         expected: error.to_string(),
@@ -120,22 +140,38 @@ fn token_settings(asked: &api::TokenSettings) -> Result<TokenSettings, Failure> 
 fn view(index: &Index, app: &Application) -> api::Application {
     let usual = TokenSettings::default();
     let settings = app.token_settings.as_deref().unwrap_or(&usual);
-    let audience = AUDIENCES.iter().find(|(_, audience)| *audience == settings.audience);
-    let extra_audiences = settings.extra_audiences.iter().map(ToString::to_string).collect();
+    let audience = AUDIENCES
+        .iter()
+        .find(|(_, audience)| *audience == settings.audience);
+    let extra_audiences = settings
+        .extra_audiences
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let pairs = app.labels.pairs().iter();
     api::Application {
         id: app.id.to_string(),
         name: app.name.to_string(),
         enabled: app.enabled,
-        labels: pairs.map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        labels: pairs
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
         token_settings: api::TokenSettings {
             audience: audience.map(|(name, _)| (*name).to_owned()),
             extra_audiences,
             lifetime_seconds: settings.lifetime_seconds,
         },
         secrets: app.secrets.iter().map(secrets::view).collect(),
-        authorized_apis: app.grants.iter().filter_map(|g| grants::view(index, g)).collect(),
-        roles: app.roles.iter().map(|id| api::AssignedRole { id: id.to_string() }).collect(),
+        authorized_apis: app
+            .grants
+            .iter()
+            .filter_map(|g| grants::view(index, g))
+            .collect(),
+        roles: app
+            .roles
+            .iter()
+            .map(|id| api::AssignedRole { id: id.to_string() })
+            .collect(),
         tokens_cut_at: app.tokens_cut_at.map(|at| at.to_string()),
         created_at: app.created_at.to_string(),
         version: app.version.0,

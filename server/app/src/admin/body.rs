@@ -16,7 +16,9 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     if let Err(error) = std::str::from_utf8(body) {
         let at = error.valid_up_to();
-        return Err(malformed(format!("the body is not UTF-8 from byte {at} on")));
+        return Err(malformed(format!(
+            "the body is not UTF-8 from byte {at} on"
+        )));
     }
     serde_json::from_slice::<Unambiguous>(body).map_err(|error| said(&error))?;
     // An array would fill the members of a struct in their order, which nobody means.
@@ -29,9 +31,13 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 
 /// Whether a `Content-Type` says JSON, in UTF-8.
 pub fn is_json(content_type: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(content_type) else { return false };
+    let Ok(text) = std::str::from_utf8(content_type) else {
+        return false;
+    };
     let mut parts = text.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let json = parts
+        .next()
+        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
     json && parts.filter(|part| !part.is_empty()).all(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let foreign = !value.trim_matches('"').eq_ignore_ascii_case("utf-8");
@@ -43,7 +49,11 @@ fn said(error: &serde_json::Error) -> Failure {
     let detail = format!("the body: {}", shortened(&error.to_string()));
     // The place stands at the end of a text that may have been shortened.
     let detail = match detail.ends_with('…') {
-        true => format!("{detail} at line {} column {}", error.line(), error.column()),
+        true => format!(
+            "{detail} at line {} column {}",
+            error.line(),
+            error.column()
+        ),
         false => detail,
     };
     match error.classify() {
@@ -53,11 +63,17 @@ fn said(error: &serde_json::Error) -> Failure {
 }
 
 fn malformed(detail: String) -> Failure {
-    Failure::Malformed { code: "body_malformed", detail }
+    Failure::Malformed {
+        code: "body_malformed",
+        detail,
+    }
 }
 
 fn invalid(detail: String) -> Failure {
-    Failure::Malformed { code: "body_invalid", detail }
+    Failure::Malformed {
+        code: "body_invalid",
+        detail,
+    }
 }
 
 /// JSON in which no object has a member twice: two readers could take different ones.
@@ -111,7 +127,9 @@ impl<'de> Visitor<'de> for Walk {
         let mut seen = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if seen.contains(&name) {
-                return Err(A::Error::custom(format!("the member `{name}` is there twice")));
+                return Err(A::Error::custom(format!(
+                    "the member `{name}` is there twice"
+                )));
             }
             seen.insert(name);
             members.next_value::<Unambiguous>()?;
@@ -139,7 +157,10 @@ mod tests {
     fn errors_say_what_and_where() {
         let (code, detail) = fault::<CreateRole>("{\"name\": \"a\",\n \"scope\": []}");
         assert_eq!(code, "body_invalid");
-        assert!(detail.contains("`scope`") && detail.contains("`scopes`"), "{detail}");
+        assert!(
+            detail.contains("`scope`") && detail.contains("`scopes`"),
+            "{detail}"
+        );
         assert!(detail.contains("line 2 column 8"), "{detail}");
         let (code, detail) = fault::<CreateRole>("{\"name\": \"a\",");
         assert_eq!(code, "body_malformed");
@@ -151,7 +172,10 @@ mod tests {
         assert_eq!(fault::<CreateRole>("null").0, "body_invalid");
         let long = format!("{{\"{}\": 1}}", "x".repeat(100_000));
         let (_, detail) = fault::<CreateRole>(&long);
-        assert!(detail.len() < 1_000 && detail.contains("line 1"), "{detail}");
+        assert!(
+            detail.len() < 1_000 && detail.contains("line 1"),
+            "{detail}"
+        );
     }
 
     #[test]
@@ -169,7 +193,11 @@ mod tests {
 
     #[test]
     fn depth_and_encoding_have_limits() {
-        let deep = format!("{{\"name\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!(
+            "{{\"name\": {}{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         assert_eq!(fault::<CreateRole>(&deep).0, "body_malformed");
         let failure = parse::<CreateRole>(b"{\"name\": \"\xff\"}").unwrap_err();
         assert!(failure.to_string().contains("byte 10"), "{failure}");
@@ -177,10 +205,19 @@ mod tests {
 
     #[test]
     fn json_is_declared() {
-        for good in ["application/json", "Application/JSON; charset=\"UTF-8\"", "application/json;"] {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=\"UTF-8\"",
+            "application/json;",
+        ] {
             assert!(is_json(good.as_bytes()), "{good}");
         }
-        for bad in ["", "text/json", "application/json; charset=latin1", "application/jsonp"] {
+        for bad in [
+            "",
+            "text/json",
+            "application/json; charset=latin1",
+            "application/jsonp",
+        ] {
             assert!(!is_json(bad.as_bytes()), "{bad}");
         }
     }
@@ -196,7 +233,7 @@ mod tests {
 
         #[test]
         fn any_json_like_body_is_read_or_refused(
-            body in "(\\{|\\}|\\[|\\]|,|:|\"name\"|\"scopes\"|\"identifier\"|null|1e9|-|\"\\\\u|\"\\PC\"| ){0,30}"
+            body in "(\\{|\\}|\\[|\\]|,|:|\"name\"|\"scopes\"|null|1e9|-|\"\\\\u|\"\\PC\"| ){0,30}"
         ) {
             if let Err(failure) = parse::<CreateApiResource>(body.as_bytes()) {
                 let refused = matches!(failure, Failure::Malformed { .. });

@@ -67,14 +67,19 @@ pub struct Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("operation", &self.route.operation).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("operation", &self.route.operation)
+            .finish_non_exhaustive()
     }
 }
 
 impl Call {
     /// Who calls.
     pub(super) fn actor(&self) -> Result<&Actor, Failure> {
-        let caller = self.caller.as_ref().ok_or(Failure::Unauthenticated { presented: false })?;
+        let caller = self
+            .caller
+            .as_ref()
+            .ok_or(Failure::Unauthenticated { presented: false })?;
         Ok(&caller.actor)
     }
 
@@ -86,7 +91,10 @@ impl Call {
             Some(caller) if caller.scopes.contains(scope.bit()) => Ok(()),
             Some(_) => {
                 let refusal = Refusal::ActorNotPermitted { scope };
-                Err(Failure::Refused { refusal, in_path: false })
+                Err(Failure::Refused {
+                    refusal,
+                    in_path: false,
+                })
             }
         }
     }
@@ -129,7 +137,11 @@ impl Call {
         let found = index.api_identified(text).map(|api| api.id);
         match found.or_else(|| text.parse().ok()) {
             Some(id) => Ok(id),
-            None => Err(Failure::unknown("api_resource_unknown", "API resource", text)),
+            None => Err(Failure::unknown(
+                "api_resource_unknown",
+                "API resource",
+                text,
+            )),
         }
     }
 
@@ -160,7 +172,9 @@ impl Call {
 
     /// The idempotency key and what it is for, hashed: the key belongs to the caller alone.
     pub(super) fn idempotency(&self) -> Result<Option<Idempotency>, Failure> {
-        let Some(key) = &self.headers.idempotency_key else { return Ok(None) };
+        let Some(key) = &self.headers.idempotency_key else {
+            return Ok(None);
+        };
         let mut hash = Sha256::new();
         hash.update(key);
         hash.update([0]);
@@ -169,7 +183,10 @@ impl Call {
         let mut hash = Sha256::new();
         hash.update(&self.target);
         hash.update(&self.body);
-        Ok(Some(Idempotency { key, body: hash.finalize().into() }))
+        Ok(Some(Idempotency {
+            key,
+            body: hash.finalize().into(),
+        }))
     }
 
     /// The version that the change expects.
@@ -192,7 +209,8 @@ pub(super) fn text<T>(member: &str, text: &str) -> Result<T, Failure>
 where
     T: FromStr<Err: fmt::Display>,
 {
-    text.parse().map_err(|error: T::Err| value(member, error.to_string()))
+    text.parse()
+        .map_err(|error: T::Err| value(member, error.to_string()))
 }
 
 /// A text of the body that may be absent.
@@ -208,7 +226,11 @@ pub(super) fn texts<T>(member: &str, given: &[String]) -> Result<Vec<T>, Failure
 where
     T: FromStr<Err: fmt::Display>,
 {
-    given.iter().enumerate().map(|(i, item)| text(&format!("{member}[{i}]"), item)).collect()
+    given
+        .iter()
+        .enumerate()
+        .map(|(i, item)| text(&format!("{member}[{i}]"), item))
+        .collect()
 }
 
 /// A text of the body as one of a few.
@@ -220,12 +242,22 @@ pub(super) fn choice<T: Copy>(
     let found = choices.iter().find(|(name, _)| *name == given);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        value(member, format!("must be one of {}, not {}", names.join(", "), shortened(given)))
+        value(
+            member,
+            format!(
+                "must be one of {}, not {}",
+                names.join(", "),
+                shortened(given)
+            ),
+        )
     })
 }
 
 fn value(member: &str, expected: String) -> Failure {
-    Failure::Value { member: member.to_owned(), expected }
+    Failure::Value {
+        member: member.to_owned(),
+        expected,
+    }
 }
 
 /// The answer to a call.
@@ -246,7 +278,9 @@ pub struct Answer {
 impl fmt::Debug for Answer {
     /// Without the body, which may show a secret for the one time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +288,10 @@ impl Answer {
     /// An answer with JSON.
     pub(super) fn json(body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("answers are structs with text keys");
-        Self { body: Some(body), ..Self::default() }
+        Self {
+            body: Some(body),
+            ..Self::default()
+        }
     }
 
     /// An answer that says: done.
@@ -264,17 +301,26 @@ impl Answer {
 
     /// With the version of what is in the body.
     pub(super) fn version(self, version: Position) -> Self {
-        Self { version: Some(version), ..self }
+        Self {
+            version: Some(version),
+            ..self
+        }
     }
 
     /// With the place where the new thing is.
     pub(super) fn location(self, location: String) -> Self {
-        Self { location: Some(location), ..self }
+        Self {
+            location: Some(location),
+            ..self
+        }
     }
 
     /// With the position it was read at.
     pub(super) fn at(self, position: Position) -> Outcome {
-        Ok(Self { position: Some(position), ..self })
+        Ok(Self {
+            position: Some(position),
+            ..self
+        })
     }
 
     /// With the index it was read from.

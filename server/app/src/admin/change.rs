@@ -42,7 +42,9 @@ pub(super) async fn change(
 
 /// Writes the text of a reason, before the event that has its hash.
 async fn keep_reason(app: &Arc<App>, call: &Call) -> Result<Option<[u8; 32]>, Failure> {
-    let Some(reason) = call.headers.reason.clone() else { return Ok(None) };
+    let Some(reason) = call.headers.reason.clone() else {
+        return Ok(None);
+    };
     let hash = read::blocking(app, move |app| Ok(app.notes.put(&reason)?)).await?;
     Ok(Some(hash))
 }
@@ -60,7 +62,9 @@ pub(super) fn refused(call: &Call, refusal: Refusal) -> Failure {
 /// The idempotency key was used for something else.
 pub(super) fn earlier(app: &App, call: &Call) -> Result<Option<Receipt>, Failure> {
     let index = app.index();
-    let Some(idempotency) = call.idempotency()? else { return Ok(None) };
+    let Some(idempotency) = call.idempotency()? else {
+        return Ok(None);
+    };
     let Some(before) = index.repeatable(&idempotency.key, app.now()).cloned() else {
         return Ok(None);
     };
@@ -68,14 +72,22 @@ pub(super) fn earlier(app: &App, call: &Call) -> Result<Option<Receipt>, Failure
         return Err(refused(call, Refusal::IdempotencyKeyReused));
     }
     let command = app.command_id();
-    Ok(Some(Receipt { command, events: Vec::new(), repeat: Some(before), index }))
+    Ok(Some(Receipt {
+        command,
+        events: Vec::new(),
+        repeat: Some(before),
+        index,
+    }))
 }
 
 /// What a command that makes something has made, also when this call only repeats it.
 pub(super) fn made(receipt: &Receipt) -> Option<Entity> {
     match &receipt.repeat {
         Some(before) => Some(before.subject.clone()),
-        None => receipt.events.first().and_then(|first| first.event.entities().into_iter().next()),
+        None => receipt
+            .events
+            .first()
+            .and_then(|first| first.event.entities().into_iter().next()),
     }
 }
 

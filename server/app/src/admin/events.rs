@@ -1,6 +1,6 @@
 //! `/events`: the log as it is stored, byte for byte.
 
-use super::call::{AsOf, Call};
+use super::call::Call;
 use super::page::limit;
 use super::query::number;
 use super::read::{self, blocking};
@@ -45,10 +45,9 @@ struct Wanted {
 }
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
-    let end = match call.as_of {
-        // The log itself needs no replay to be read as of a position.
-        Some(AsOf::Position(position)) if app.index().next_position() > position => position.0 + 1,
-        _ => read::index(&app, &call).await?.next_position().0,
+    let end = match read::position(&app, &call).await? {
+        Some(position) => position.0 + 1,
+        None => app.index().next_position().0,
     };
     let wanted = Wanted {
         from: from(&call)?,
@@ -62,15 +61,21 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
 }
 
 fn from(call: &Call) -> Result<u64, Failure> {
-    let Some(text) = call.query("from") else { return Ok(0) };
+    let Some(text) = call.query("from") else {
+        return Ok(0);
+    };
     number(text).ok_or_else(|| {
-        Failure::malformed("query_malformed", "the query parameter from must be a position")
+        Failure::malformed(
+            "query_malformed",
+            "the query parameter from must be a position",
+        )
     })
 }
 
 fn entity(text: &str) -> Result<Entity, Failure> {
     text.parse().map_err(|_| {
-        let detail = "the query parameter entity must be such as application/{id}, role/{id}, settings";
+        let detail =
+            "the query parameter entity must be such as application/{id}, role/{id}, settings";
         Failure::malformed("query_malformed", detail)
     })
 }
@@ -79,8 +84,10 @@ fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
     let events = match &wanted.entity {
         Some(entity) => about(app, wanted, entity)?,
         None => {
-            let rest = usize::try_from(wanted.end.saturating_sub(wanted.from)).unwrap_or(usize::MAX);
-            app.ledger.read_events(Position(wanted.from), wanted.limit.min(rest))?
+            let rest =
+                usize::try_from(wanted.end.saturating_sub(wanted.from)).unwrap_or(usize::MAX);
+            app.ledger
+                .read_events(Position(wanted.from), wanted.limit.min(rest))?
         }
     };
     let last = events.last().map(|(position, _)| position.0 + 1);
@@ -92,7 +99,9 @@ fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
             !app.ledger.positions(entity, rest, 1)?.is_empty()
         }
     };
-    let items = events.into_iter().map(|(position, bytes)| stored(app, wanted, position, bytes));
+    let items = events
+        .into_iter()
+        .map(|(position, bytes)| stored(app, wanted, position, &bytes));
     Ok(Page {
         items: items.collect::<Result<_, _>>()?,
         next: last.filter(|_| more).map(|next| next.to_string()),
@@ -112,17 +121,25 @@ fn about(app: &App, wanted: &Wanted, entity: &Entity) -> Result<Vec<(Position, V
     Ok(events)
 }
 
-fn stored(app: &App, wanted: &Wanted, at: Position, bytes: Vec<u8>) -> Result<Stored, Fault> {
-    let undecodable =
-        |source| Fault::Undecodable { source: codec::DecodeError::Damaged { position: at, source } };
+fn stored(app: &App, wanted: &Wanted, at: Position, bytes: &[u8]) -> Result<Stored, Fault> {
+    let undecodable = |source| Fault::Undecodable {
+        source: codec::DecodeError::Damaged {
+            position: at,
+            source,
+        },
+    };
     let reason = match wanted.reasons {
         true => {
-            let found: Reason = serde_json::from_slice(&bytes).map_err(undecodable)?;
+            let found: Reason = serde_json::from_slice(bytes).map_err(undecodable)?;
             let hash = found.reason.as_deref().and_then(codec::from_hex);
             hash.map(|hash| app.notes.get(&hash)).transpose()?.flatten()
         }
         false => None,
     };
-    let event = serde_json::from_slice(&bytes).map_err(undecodable)?;
-    Ok(Stored { position: at.0, event, reason })
+    let event = serde_json::from_slice(bytes).map_err(undecodable)?;
+    Ok(Stored {
+        position: at.0,
+        event,
+        reason,
+    })
 }

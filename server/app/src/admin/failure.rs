@@ -106,12 +106,19 @@ pub enum Failure {
 impl Failure {
     /// A malformed request.
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Malformed { code, detail: detail.into() }
+        Self::Malformed {
+            code,
+            detail: detail.into(),
+        }
     }
 
     /// Something that the path names and that is not there.
     pub(crate) fn unknown(code: &'static str, what: &'static str, id: &str) -> Self {
-        Self::Unknown { code, what, id: shortened(id) }
+        Self::Unknown {
+            code,
+            what,
+            id: shortened(id),
+        }
     }
 }
 

@@ -22,8 +22,13 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let grants = application.grants.iter();
     let shown = grants.filter_map(|grant| Some((grant.api, view(&index, grant)?)));
     let rest = shown.filter(|(api, _)| after.is_none_or(|after| *api > after));
-    let found =
-        page(rest, limit(&call)?, |_| true, |(api, _)| api.to_string(), |(_, view)| view.clone());
+    let found = page(
+        rest,
+        limit(&call)?,
+        |_| true,
+        |(api, _)| api.to_string(),
+        |(_, view)| view.clone(),
+    );
     Answer::json(&found).from(&index)
 }
 
@@ -31,7 +36,10 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::CreateGrant = call.json()?;
     let application = call.application()?;
     let api = api_of(&app.index(), &asked.api)?;
-    let mode = asked.mode.as_deref().map(|mode| choice("mode", mode, &MODES));
+    let mode = asked
+        .mode
+        .as_deref()
+        .map(|mode| choice("mode", mode, &MODES));
     let command = Command::AddGrant {
         application,
         api,
@@ -49,22 +57,30 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let grant = application.grant(call.api(&index, "api_id")?);
-    let shown = grant.and_then(|grant| view(&index, grant)).ok_or_else(|| {
-        Failure::unknown("grant_unknown", "grant to", call.param("api_id"))
-    })?;
-    Answer::json(&shown).version(application.version).from(&index)
+    let shown = grant
+        .and_then(|grant| view(&index, grant))
+        .ok_or_else(|| Failure::unknown("grant_unknown", "grant to", call.param("api_id")))?;
+    Answer::json(&shown)
+        .version(application.version)
+        .from(&index)
 }
 
 pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::ChangeGrant = call.json()?;
     let application = call.application()?;
     let api = call.api(&app.index(), "api_id")?;
-    let mode = asked.mode.as_deref().map(|mode| choice("mode", mode, &MODES));
+    let mode = asked
+        .mode
+        .as_deref()
+        .map(|mode| choice("mode", mode, &MODES));
     let command = Command::ChangeGrant {
         application,
         api,
         mode: mode.transpose()?,
-        scopes: asked.scopes.map(|scopes| texts("scopes", &scopes)).transpose()?,
+        scopes: asked
+            .scopes
+            .map(|scopes| texts("scopes", &scopes))
+            .transpose()?,
     };
     changed(&execute(&app, &call, command).await?, application, api)
 }
@@ -79,15 +95,21 @@ pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn assign_role(app: Arc<App>, call: Call) -> Outcome {
     let api::Empty {} = call.json()?;
     let (application, role) = (call.application()?, call.role("role_id")?);
-    let has = |index: &Index| index.application(application).is_some_and(|a| a.roles.contains(&role));
+    let has = |index: &Index| {
+        index
+            .application(application)
+            .is_some_and(|a| a.roles.contains(&role))
+    };
     expect_there(&call, has(&app.index()))?;
     let receipt = execute(&app, &call, Command::AssignRole { application, role }).await?;
     if !has(&receipt.index) {
         return Err(Failure::Gone);
     }
-    Answer::json(&api::AssignedRole { id: role.to_string() })
-        .version(version(&receipt, &Entity::Application(application))?)
-        .at(receipt.position())
+    Answer::json(&api::AssignedRole {
+        id: role.to_string(),
+    })
+    .version(version(&receipt, &Entity::Application(application))?)
+    .at(receipt.position())
 }
 
 pub(super) async fn unassign_role(app: Arc<App>, call: Call) -> Outcome {
@@ -99,18 +121,24 @@ pub(super) async fn unassign_role(app: Arc<App>, call: Call) -> Outcome {
 /// The API resource that a body names, by its id or its identifier.
 fn api_of(index: &Index, text: &str) -> Result<ApiId, Failure> {
     let found = index.api_identified(text).map(|api| api.id);
-    found.or_else(|| text.parse().ok()).ok_or_else(|| Failure::UnknownInBody {
-        code: "api_resource_unknown",
-        member: "api",
-        what: "API resource",
-        id: super::failure::shortened(text),
-    })
+    found
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| Failure::UnknownInBody {
+            code: "api_resource_unknown",
+            member: "api",
+            what: "API resource",
+            id: super::failure::shortened(text),
+        })
 }
 
 fn changed(receipt: &Receipt, id: ApplicationId, api: ApiId) -> Outcome {
     let application = receipt.index.application(id).ok_or(Failure::Gone)?;
-    let grant = application.grant(api).and_then(|grant| view(&receipt.index, grant));
-    Answer::json(&grant.ok_or(Failure::Gone)?).version(application.version).at(receipt.position())
+    let grant = application
+        .grant(api)
+        .and_then(|grant| view(&receipt.index, grant));
+    Answer::json(&grant.ok_or(Failure::Gone)?)
+        .version(application.version)
+        .at(receipt.position())
 }
 
 /// A grant as it is shown; its API resource is always there.
@@ -121,6 +149,10 @@ pub(super) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
         api: api.id.to_string(),
         identifier: api.identifier.to_string(),
         mode: (*mode).to_owned(),
-        scopes: api.names(&grant.scopes).iter().map(ToString::to_string).collect(),
+        scopes: api
+            .names(&grant.scopes)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     })
 }

@@ -34,7 +34,9 @@ pub struct Request<'a> {
 impl std::fmt::Debug for Request<'_> {
     /// Without what was sent: there is a token in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +60,12 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
         as_of: query.get("as_of").map(as_of).transpose()?,
         query,
         headers: headers(request, route)?,
-        target: format!("{}\0{}\0{}\0", route.method.as_str(), request.path, request.query),
+        target: format!(
+            "{}\0{}\0{}\0",
+            route.method.as_str(),
+            request.path,
+            request.query
+        ),
         request_id: request.request_id.to_owned(),
         body: Vec::new(),
     };
@@ -104,7 +111,9 @@ fn find(request: &Request<'_>) -> Result<Found, Failure> {
     let segments = path::segments(request.path)?;
     let mut allow = Vec::new();
     for route in routes() {
-        let Some(parameters) = path::fit(route.path, &segments) else { continue };
+        let Some(parameters) = path::fit(route.path, &segments) else {
+            continue;
+        };
         let head = request.method == "HEAD" && route.method == Method::Get;
         if head || request.method == route.method.as_str() {
             return Ok((route, parameters));
@@ -116,7 +125,9 @@ fn find(request: &Request<'_>) -> Result<Found, Failure> {
     }
     match allow.is_empty() {
         true => Err(Failure::NoRoute),
-        false => Err(Failure::WrongMethod { allow: allow.join(", ") }),
+        false => Err(Failure::WrongMethod {
+            allow: allow.join(", "),
+        }),
     }
 }
 
@@ -127,8 +138,12 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
         return Err(Failure::Unauthenticated { presented: false });
     };
     let invalid = Failure::Unauthenticated { presented: true };
-    let Ok(token) = parse_bearer(header) else { return Err(invalid) };
-    let Ok(token) = app.validate_token(token) else { return Err(invalid) };
+    let Ok(token) = parse_bearer(header) else {
+        return Err(invalid);
+    };
+    let Ok(token) = app.validate_token(token) else {
+        return Err(invalid);
+    };
     if !token.claims.aud.iter().eq([MANAGEMENT_IDENTIFIER]) {
         return Err(invalid);
     }
@@ -138,8 +153,14 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
     else {
         return Err(invalid);
     };
-    let in_token = token.scopes.iter().filter_map(|name| management.bit(name.as_str())).collect();
-    let scopes = index.granted(application, management.id).intersection(&in_token);
+    let in_token = token
+        .scopes
+        .iter()
+        .filter_map(|name| management.bit(name.as_str()))
+        .collect();
+    let scopes = index
+        .granted(application, management.id)
+        .intersection(&in_token);
     let actor = Actor::Application {
         id: token.application,
         auth: "bearer".into(),
@@ -151,9 +172,12 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
 
 fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
     let text = |name| -> Result<Option<&str>, Failure> {
-        let Some(value) = single(request, name)? else { return Ok(None) };
+        let Some(value) = single(request, name)? else {
+            return Ok(None);
+        };
         let text = std::str::from_utf8(value).ok();
-        text.map(Some).ok_or_else(|| header_malformed(&format!("{name} is not UTF-8")))
+        text.map(Some)
+            .ok_or_else(|| header_malformed(&format!("{name} is not UTF-8")))
     };
     let mut headers = Headers {
         content_type: single(request, "content-type")?.map(<[u8]>::to_vec),
@@ -167,7 +191,9 @@ fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
             headers.if_match = text("if-match")?.map(if_match).transpose()?;
             // A condition must not be overlooked.
             if headers.if_match.is_some() && !conditional {
-                return Err(header_malformed("If-Match has no meaning where something is made"));
+                return Err(header_malformed(
+                    "If-Match has no meaning where something is made",
+                ));
             }
             headers.idempotency_key = text("idempotency-key")?.map(idempotency_key).transpose()?;
             headers.reason = text("writ-reason")?.map(reason).transpose()?;
@@ -195,8 +221,12 @@ fn if_match(value: &str) -> Result<IfMatch, Failure> {
     if value == "*" {
         return Ok(IfMatch::Any);
     }
-    let tag = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-    let version = tag.and_then(number).map(|number| IfMatch::Version(Position(number)));
+    let tag = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let version = tag
+        .and_then(number)
+        .map(|number| IfMatch::Version(Position(number)));
     version.ok_or_else(|| header_malformed("If-Match must be * or one ETag of this server"))
 }
 
@@ -204,14 +234,18 @@ fn idempotency_key(value: &str) -> Result<String, Failure> {
     let visible = value.bytes().all(|byte| byte.is_ascii_graphic());
     match visible && (1..=IDEMPOTENCY_KEY_CHARS).contains(&value.len()) {
         true => Ok(value.to_owned()),
-        false => Err(header_malformed("Idempotency-Key must be 1 to 255 visible ASCII characters")),
+        false => Err(header_malformed(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters",
+        )),
     }
 }
 
 fn reason(value: &str) -> Result<String, Failure> {
     match (1..=REASON_CHARS).contains(&value.chars().count()) {
         true => Ok(value.to_owned()),
-        false => Err(header_malformed("Writ-Reason must have 1 to 500 characters")),
+        false => Err(header_malformed(
+            "Writ-Reason must have 1 to 500 characters",
+        )),
     }
 }
 
@@ -227,7 +261,10 @@ fn as_of(value: &str) -> Result<AsOf, Failure> {
     // In a query a plus is a space; a time has no other use for one.
     let time = value.replace(' ', "+").parse().map(AsOf::Time);
     time.map_err(|error| {
-        Failure::malformed("as_of_invalid", format!("as_of is not a position, and {error}"))
+        Failure::malformed(
+            "as_of_invalid",
+            format!("as_of is not a position, and {error}"),
+        )
     })
 }
 
@@ -252,7 +289,15 @@ mod tests {
     fn conditions_are_strong() {
         assert_eq!(if_match("*").unwrap(), IfMatch::Any);
         assert_eq!(if_match("\"17\"").unwrap(), IfMatch::Version(Position(17)));
-        for bad in ["", "17", "W/\"17\"", "\"17\", \"18\"", "\"\"", "\"a\"", "\"+1\""] {
+        for bad in [
+            "",
+            "17",
+            "W/\"17\"",
+            "\"17\", \"18\"",
+            "\"\"",
+            "\"a\"",
+            "\"+1\"",
+        ] {
             assert!(if_match(bad).is_err(), "{bad}");
         }
     }

@@ -14,7 +14,10 @@ const ISSUER: &str = "{issuer}";
 const BASE: &str = "{base}";
 
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
-    Ok(Answer { body: Some(text(app.issuer.as_str(), &call.base).into()), ..Answer::empty() })
+    Ok(Answer {
+        body: Some(text(app.issuer.as_str(), &call.base).into()),
+        ..Answer::empty()
+    })
 }
 
 /// The document of any server, with references relative to it.
@@ -103,17 +106,26 @@ fn route_parameters(route: &Route) -> Vec<Value> {
         json!({ "name": name, "in": "path", "required": true, "description": description,
                 "schema": { "type": "string" } })
     });
-    let in_query = route.query.iter().map(|Parameter { name, description, schema }| {
-        json!({ "name": name, "in": "query", "description": description,
+    let in_query = route.query.iter().map(
+        |Parameter {
+             name,
+             description,
+             schema,
+         }| {
+            json!({ "name": name, "in": "query", "description": description,
                 "schema": { "type": schema } })
-    });
+        },
+    );
     let others: &[&str] = match route.kind {
         Kind::Read => &["AsOf", "WritMinPosition"],
         Kind::Change { conditional: true } => &["IfMatch", "IdempotencyKey", "WritReason"],
         Kind::Change { conditional: false } => &["IdempotencyKey", "WritReason"],
         Kind::Document => &[],
     };
-    in_path.chain(in_query).chain(others.iter().map(|name| shared(name))).collect()
+    in_path
+        .chain(in_query)
+        .chain(others.iter().map(|name| shared(name)))
+        .collect()
 }
 
 fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
@@ -146,7 +158,10 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
 
 /// Whether the answer is one thing, with an ETag. Lists, events and previews have none.
 fn has_version(route: &Route) -> bool {
-    let list = route.query.iter().any(|parameter| parameter.name == "limit");
+    let list = route
+        .query
+        .iter()
+        .any(|parameter| parameter.name == "limit");
     let preview = route.kind == Kind::Read && route.method == Method::Post;
     route.answer.is_some() && !list && !preview
 }
@@ -182,33 +197,56 @@ fn can_fail(route: &Route, name: &str) -> bool {
 
 fn responses(problem: &Value) -> Value {
     let texts = [
-        ("Malformed", "The path, the query, a header or the JSON cannot be read."),
-        ("Unauthenticated", "There is no token, or none that is valid now for this API."),
+        (
+            "Malformed",
+            "The path, the query, a header or the JSON cannot be read.",
+        ),
+        (
+            "Unauthenticated",
+            "There is no token, or none that is valid now for this API.",
+        ),
         ("Forbidden", "The caller may not do this."),
         ("NotFound", "The path names something that is not there."),
-        ("Conflict", "It is taken, in use, or not in a state for this."),
-        ("Gone", "What the call made, which this one repeats, was removed since."),
+        (
+            "Conflict",
+            "It is taken, in use, or not in a state for this.",
+        ),
+        (
+            "Gone",
+            "What the call made, which this one repeats, was removed since.",
+        ),
         ("Stale", "It has changed since the version in If-Match."),
         ("TooLarge", "The body is larger than 1 MiB."),
         ("MediaType", "The content type is not application/json."),
-        ("Refused", "A value, a limit, or an Idempotency-Key that was used for something else."),
-        ("Unavailable", "The server cannot now; try again after Retry-After."),
+        (
+            "Refused",
+            "A value, a limit, or an Idempotency-Key that was used for something else.",
+        ),
+        (
+            "Unavailable",
+            "The server cannot now; try again after Retry-After.",
+        ),
     ];
     let response = |(name, description): (&str, &str)| {
         let content = json!({ "application/problem+json": { "schema": problem } });
-        (name.to_owned(), json!({ "description": description, "content": content }))
+        (
+            name.to_owned(),
+            json!({ "description": description, "content": content }),
+        )
     };
     Value::Object(texts.into_iter().map(response).collect())
 }
 
 fn parameters() -> Value {
     let header = |name: &str, description: &str, schema: Value| {
-        json!({ "name": name, "in": "header", "description": description, "schema": schema })
+        json!({
+            "name": name, "in": "header", "description": description, "schema": schema,
+        })
     };
     json!({
         "AsOf": {
             "name": "as_of", "in": "query", "schema": { "type": "string" },
-            "description": "The state to read: a position of the log, or an RFC 3339 time in the past.",
+            "description": "The state to read: a position, or an RFC 3339 time in the past.",
         },
         "WritMinPosition": header(
             "Writ-Min-Position",
@@ -252,10 +290,12 @@ fn headers() -> Value {
 }
 
 fn security() -> Value {
-    let scopes = ManagementScope::ALL.iter().map(|s| (s.as_str().to_owned(), json!(s.description())));
+    let scopes = ManagementScope::ALL
+        .iter()
+        .map(|s| (s.as_str().to_owned(), json!(s.description())));
     json!({
         "type": "oauth2",
-        "description": format!("An access token of this server, with resource={MANAGEMENT_IDENTIFIER}."),
+        "description": format!("An access token for resource={MANAGEMENT_IDENTIFIER}."),
         "flows": { "clientCredentials": {
             "tokenUrl": format!("{ISSUER}/oauth2/token"),
             "scopes": scopes.collect::<Map<_, _>>(),
@@ -290,7 +330,11 @@ mod tests {
         for route in routes() {
             let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
             assert_eq!(operation["operationId"], route.operation);
-            assert!(operations.insert(route.operation), "{} twice", route.operation);
+            assert!(
+                operations.insert(route.operation),
+                "{} twice",
+                route.operation
+            );
             assert!(operation["responses"][route.status.to_string()].is_object());
         }
         let mut found = BTreeSet::new();
@@ -301,7 +345,8 @@ mod tests {
             assert!(document.pointer(pointer).is_some(), "{reference}");
         }
         assert_eq!(document["servers"][0]["url"], "/x/api/v1");
-        let flow = &document["components"]["securitySchemes"]["management"]["flows"]["clientCredentials"];
+        let flow =
+            &document["components"]["securitySchemes"]["management"]["flows"]["clientCredentials"];
         assert_eq!(flow["tokenUrl"], "https://writ.example/x/oauth2/token");
         assert!(!text.contains(ISSUER) && !text.contains(BASE));
         assert_eq!(super::document()["servers"][0]["url"], "/api/v1");
@@ -314,7 +359,10 @@ mod tests {
         refs(&document, &mut found);
         for part in ["schemas", "parameters", "headers", "responses"] {
             for name in document["components"][part].as_object().unwrap().keys() {
-                assert!(found.contains(&format!("#/components/{part}/{name}")), "{part}/{name}");
+                assert!(
+                    found.contains(&format!("#/components/{part}/{name}")),
+                    "{part}/{name}"
+                );
             }
         }
     }

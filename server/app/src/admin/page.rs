@@ -22,12 +22,16 @@ const SCANNED: usize = 100_000;
 /// # Errors
 /// Not a number from 1 to 200.
 pub(super) fn limit(call: &Call) -> Result<usize, Failure> {
-    let Some(text) = call.query("limit") else { return Ok(LIMIT) };
+    let Some(text) = call.query("limit") else {
+        return Ok(LIMIT);
+    };
     let limit = number(text).and_then(|number| usize::try_from(number).ok());
-    limit.filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
-        let detail = format!("the query parameter limit must be 1 to {LIMIT_MAX}");
-        Failure::malformed("query_malformed", detail)
-    })
+    limit
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        .ok_or_else(|| {
+            let detail = format!("the query parameter limit must be 1 to {LIMIT_MAX}");
+            Failure::malformed("query_malformed", detail)
+        })
 }
 
 /// The id after which a page begins.
@@ -55,7 +59,10 @@ pub(super) fn page<T, V>(
     id: impl Fn(&T) -> String,
     view: impl Fn(&T) -> V,
 ) -> Page<V> {
-    let mut page = Page { items: Vec::new(), next: None };
+    let mut page = Page {
+        items: Vec::new(),
+        next: None,
+    };
     let mut last = None;
     for (scanned, item) in items.enumerate() {
         if scanned == SCANNED || (page.items.len() == limit && keep(&item)) {
@@ -110,8 +117,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_cursor_is_read_or_refused(cursor in "\\PC{0,20}") {
-            let refused = matches!(decode::<writ_core::RoleId>(&cursor), Err(Failure::Malformed { .. }));
-            prop_assert!(refused || decode::<writ_core::RoleId>(&cursor).is_ok());
+            let read = decode::<writ_core::RoleId>(&cursor);
+            let refused = matches!(read, Err(Failure::Malformed { .. }));
+            prop_assert!(refused || read.is_ok());
         }
     }
 }

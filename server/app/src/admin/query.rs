@@ -28,10 +28,14 @@ impl Query {
                     [] => "none here".to_owned(),
                     _ => known.join(", "),
                 };
-                return Err(malformed(format!("there is no query parameter {name}; there is {takes}")));
+                return Err(malformed(format!(
+                    "there is no query parameter {name}; there is {takes}"
+                )));
             };
             if parameters.iter().any(|(name, _)| name == known) {
-                return Err(malformed(format!("the query parameter {known} is repeated")));
+                return Err(malformed(format!(
+                    "the query parameter {known} is repeated"
+                )));
             }
             parameters.push((known, value));
         }
@@ -40,7 +44,10 @@ impl Query {
 
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -69,18 +76,37 @@ mod tests {
 
     #[test]
     fn another_query_is_refused() {
-        for raw in ["x=1", "limit=1&limit=2", "limit=1&l%69mit=2", "name=%", "name=%ff", "=1"] {
+        for raw in [
+            "x=1",
+            "limit=1&limit=2",
+            "limit=1&l%69mit=2",
+            "name=%",
+            "name=%ff",
+            "=1",
+        ] {
             let failure = Query::parse(raw, KNOWN).unwrap_err();
             assert!(matches!(failure, Failure::Malformed { .. }), "{raw}");
         }
         let failure = Query::parse("x=1", &[]).unwrap_err();
-        assert_eq!(failure.to_string(), "there is no query parameter x; there is none here");
+        assert_eq!(
+            failure.to_string(),
+            "there is no query parameter x; there is none here"
+        );
     }
 
     #[test]
     fn numbers_are_digits() {
         assert_eq!(number("18446744073709551615"), Some(u64::MAX));
-        for text in ["", "+1", "-1", " 1", "1 ", "18446744073709551616", "0x1", "١"] {
+        for text in [
+            "",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "18446744073709551616",
+            "0x1",
+            "١",
+        ] {
             assert_eq!(number(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! What every read shares: which state of the log it reads.
 
-use super::call::{AsOf, Call};
 use super::Failure;
+use super::call::{AsOf, Call};
 use crate::app::App;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,25 +16,37 @@ const WAIT: Duration = Duration::from_millis(500);
 /// # Errors
 /// `as_of` is in the future, or before the log began.
 pub(super) async fn index(app: &Arc<App>, call: &Call) -> Result<Arc<Index>, Failure> {
-    let Some(as_of) = call.as_of else { return Ok(app.index()) };
-    if matches!(as_of, AsOf::Time(time) if time >= app.now()) {
-        return Err(in_the_future());
+    match position(app, call).await? {
+        None => Ok(app.index()),
+        // A past state is replayed from the disk.
+        Some(position) => {
+            blocking(app, move |app| {
+                app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
+            })
+            .await
+        }
     }
-    // A past state is replayed from the disk.
-    blocking(app, move |app| {
-        let position = match as_of {
-            AsOf::Position(position) => position,
-            AsOf::Time(time) => match app.ledger.position_at(time)? {
-                Some(position) => position,
-                None => {
-                    let detail = "as_of is before the log began";
-                    return Err(Failure::malformed("as_of_invalid", detail));
-                }
-            },
-        };
-        app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
-    })
-    .await
+}
+
+/// The position that a call reads as of, if it says one.
+///
+/// # Errors
+/// `as_of` is in the future, or before the log began.
+pub(super) async fn position(app: &Arc<App>, call: &Call) -> Result<Option<Position>, Failure> {
+    match call.as_of {
+        None => Ok(None),
+        Some(AsOf::Position(position)) if position >= app.index().next_position() => {
+            Err(in_the_future())
+        }
+        Some(AsOf::Position(position)) => Ok(Some(position)),
+        // In a millisecond that is not over yet, more can happen.
+        Some(AsOf::Time(time)) if time >= app.now() => Err(in_the_future()),
+        Some(AsOf::Time(time)) => {
+            let found = blocking(app, move |app| Ok(app.ledger.position_at(time)?)).await?;
+            let before = || Failure::malformed("as_of_invalid", "as_of is before the log began");
+            found.map(Some).ok_or_else(before)
+        }
+    }
 }
 
 /// Runs something that waits for the disk where that is allowed.
@@ -67,5 +79,8 @@ pub(super) async fn wait_for(app: &App, wanted: Position) -> Result<(), Failure>
 }
 
 fn in_the_future() -> Failure {
-    Failure::malformed("as_of_invalid", "as_of is in the future: there is no answer to it yet")
+    Failure::malformed(
+        "as_of_invalid",
+        "as_of is in the future: there is no answer to it yet",
+    )
 }

@@ -105,7 +105,9 @@ pub struct Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("operation", &self.operation).finish_non_exhaustive()
+        f.debug_struct("Route")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,23 +116,41 @@ impl Route {
     #[must_use]
     pub fn query_names(&self) -> Vec<&'static str> {
         let as_of = matches!(self.kind, Kind::Read).then_some("as_of");
-        self.query.iter().map(|parameter| parameter.name).chain(as_of).collect()
+        self.query
+            .iter()
+            .map(|parameter| parameter.name)
+            .chain(as_of)
+            .collect()
     }
 
     fn takes<T: JsonSchema>(self) -> Self {
-        Self { body: Some(|g| g.subschema_for::<T>()), needs_body: true, ..self }
+        Self {
+            body: Some(|g| g.subschema_for::<T>()),
+            needs_body: true,
+            ..self
+        }
     }
 
     fn may_take<T: JsonSchema>(self) -> Self {
-        Self { body: Some(|g| g.subschema_for::<T>()), needs_body: false, ..self }
+        Self {
+            body: Some(|g| g.subschema_for::<T>()),
+            needs_body: false,
+            ..self
+        }
     }
 
     fn answers<T: JsonSchema>(self) -> Self {
-        Self { answer: Some(|g| g.subschema_for::<T>()), ..self }
+        Self {
+            answer: Some(|g| g.subschema_for::<T>()),
+            ..self
+        }
     }
 
     fn query(self, parameters: &[Parameter]) -> Self {
-        Self { query: [&self.query, parameters].concat(), ..self }
+        Self {
+            query: [&self.query, parameters].concat(),
+            ..self
+        }
     }
 }
 
@@ -146,14 +166,26 @@ const CASCADE: Parameter = Parameter {
                   use is not removed and the answer names the users.",
     schema: "boolean",
 };
-const LIMIT: Parameter =
-    Parameter { name: "limit", description: "Most items, 1 to 200.", schema: "integer" };
-const AFTER: Parameter =
-    Parameter { name: "after", description: "The `next` of the page before.", schema: "string" };
-const IDENTIFIER: Parameter =
-    Parameter { name: "identifier", description: "Only the one with it.", schema: "string" };
-const NAME: Parameter =
-    Parameter { name: "name", description: "Only with exactly this name.", schema: "string" };
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    description: "Most items, 1 to 200.",
+    schema: "integer",
+};
+const AFTER: Parameter = Parameter {
+    name: "after",
+    description: "The `next` of the page before.",
+    schema: "string",
+};
+const IDENTIFIER: Parameter = Parameter {
+    name: "identifier",
+    description: "Only the one with it.",
+    schema: "string",
+};
+const NAME: Parameter = Parameter {
+    name: "name",
+    description: "Only with exactly this name.",
+    schema: "string",
+};
 const LABEL: Parameter = Parameter {
     name: "label",
     description: "Only with this label, as `key:value`.",

@@ -22,9 +22,16 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let after: Option<SecretId> = after(&call)?;
     let mut secrets: Vec<&Secret> = application.secrets.iter().collect();
     secrets.sort_unstable_by_key(|secret| secret.id);
-    let rest = secrets.into_iter().filter(|secret| after.is_none_or(|after| secret.id > after));
-    let found =
-        page(rest, limit(&call)?, |_| true, |secret| secret.id.to_string(), |secret| view(secret));
+    let rest = secrets
+        .into_iter()
+        .filter(|secret| after.is_none_or(|after| secret.id > after));
+    let found = page(
+        rest,
+        limit(&call)?,
+        |_| true,
+        |secret| secret.id.to_string(),
+        |secret| view(secret),
+    );
     Answer::json(&found).from(&index)
 }
 
@@ -37,12 +44,20 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
         digest: secret.digest(),
         expires_at: optional("expires_at", asked.expires_at.as_deref())?,
     };
-    let command = Command::AddSecret { application: id, secret: new };
+    let command = Command::AddSecret {
+        application: id,
+        secret: new,
+    };
     let receipt = execute(&app, &call, command).await?;
-    let Some(Entity::Secret(_, secret_id)) = made(&receipt) else { return Err(Failure::Gone) };
+    let Some(Entity::Secret(_, secret_id)) = made(&receipt) else {
+        return Err(Failure::Gone);
+    };
     let application = receipt.index.application(id).ok_or(Failure::Gone)?;
-    let api::Secret { id: shown_id, created_at, expires_at } =
-        view(stored(application, secret_id).ok_or(Failure::Gone)?);
+    let api::Secret {
+        id: shown_id,
+        created_at,
+        expires_at,
+    } = view(stored(application, secret_id).ok_or(Failure::Gone)?);
     // Only the call that made it can show it: nobody else ever had it.
     let mine = receipt.repeat.is_none();
     Answer::json(&api::NewSecret {
@@ -62,12 +77,17 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let secret = stored(application, secret_id(&call)?).ok_or_else(|| unknown(&call))?;
-    Answer::json(&view(secret)).version(application.version).from(&index)
+    Answer::json(&view(secret))
+        .version(application.version)
+        .from(&index)
 }
 
 pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
     let (application, secret) = (call.application()?, secret_id(&call)?);
-    let command = Command::RevokeSecret { application, secret };
+    let command = Command::RevokeSecret {
+        application,
+        secret,
+    };
     let receipt = execute(&app, &call, command).await?;
     Answer::empty().at(receipt.position())
 }

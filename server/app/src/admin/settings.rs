@@ -7,28 +7,35 @@ use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{
-    Command, OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes,
-};
+use writ_core::{Command, OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes};
 
-const UNAUTHORIZED: [(&str, UnauthorizedScopes); 2] =
-    [("reject", UnauthorizedScopes::Reject), ("drop", UnauthorizedScopes::Drop)];
+const UNAUTHORIZED: [(&str, UnauthorizedScopes); 2] = [
+    ("reject", UnauthorizedScopes::Reject),
+    ("drop", UnauthorizedScopes::Drop),
+];
 const OMITTED: [(&str, OmittedScopes); 2] =
     [("none", OmittedScopes::None), ("all", OmittedScopes::All)];
-const RECORD: [(&str, RecordMode); 3] =
-    [("durable", RecordMode::Durable), ("buffered", RecordMode::Buffered), ("off", RecordMode::Off)];
+const RECORD: [(&str, RecordMode); 3] = [
+    ("durable", RecordMode::Durable),
+    ("buffered", RecordMode::Buffered),
+    ("off", RecordMode::Off),
+];
 
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let settings = index.settings();
-    Answer::json(&view(settings)).version(settings.version).from(&index)
+    Answer::json(&view(settings))
+        .version(settings.version)
+        .from(&index)
 }
 
 pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
     let change = parse(&call.json()?)?;
     let receipt = execute(&app, &call, Command::ChangeSettings { change }).await?;
     let settings = receipt.index.settings();
-    Answer::json(&view(settings)).version(settings.version).at(receipt.position())
+    Answer::json(&view(settings))
+        .version(settings.version)
+        .at(receipt.position())
 }
 
 fn parse(asked: &api::Settings) -> Result<SettingsChange, Failure> {
@@ -37,10 +44,15 @@ fn parse(asked: &api::Settings) -> Result<SettingsChange, Failure> {
         given: Option<&str>,
         choices: &[(&'static str, T)],
     ) -> Result<Option<T>, Failure> {
-        given.map(|given| choice(member, given, choices)).transpose()
+        given
+            .map(|given| choice(member, given, choices))
+            .transpose()
     }
     let unauthorized = asked.scopes_unauthorized.as_deref();
-    let (omitted, record) = (asked.scopes_omitted.as_deref(), asked.issuance_record.as_deref());
+    let (omitted, record) = (
+        asked.scopes_omitted.as_deref(),
+        asked.issuance_record.as_deref(),
+    );
     Ok(SettingsChange {
         scopes_unauthorized: one_of("scopes.unauthorized", unauthorized, &UNAUTHORIZED)?,
         scopes_omitted: one_of("scopes.omitted", omitted, &OMITTED)?,
@@ -58,7 +70,10 @@ fn parse(asked: &api::Settings) -> Result<SettingsChange, Failure> {
 
 fn view(settings: &Settings) -> api::Settings {
     fn name<T: PartialEq>(choices: &[(&str, T)], value: &T) -> Option<String> {
-        choices.iter().find(|(_, choice)| choice == value).map(|(name, _)| (*name).to_owned())
+        choices
+            .iter()
+            .find(|(_, choice)| choice == value)
+            .map(|(name, _)| (*name).to_owned())
     }
     api::Settings {
         scopes_unauthorized: name(&UNAUTHORIZED, &settings.scopes_unauthorized),

@@ -18,8 +18,16 @@ use writ_ledger::Receipt;
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let after: Option<Kid> = after(&call)?;
-    let keys = index.keys().filter(|key| after.as_ref().is_none_or(|after| key.kid > *after));
-    let found = page(keys, limit(&call)?, |_| true, |key| key.kid.to_string(), |key| view(key));
+    let keys = index
+        .keys()
+        .filter(|key| after.as_ref().is_none_or(|after| key.kid > *after));
+    let found = page(
+        keys,
+        limit(&call)?,
+        |_| true,
+        |key| key.kid.to_string(),
+        |key| view(key),
+    );
     Answer::json(&found).from(&index)
 }
 
@@ -30,10 +38,18 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
         Some(receipt) => receipt,
         None => {
             let key = make(&app, &call, algorithm).await?;
-            execute_with(&app, &call, key.kid.clone(), Command::MakeSigningKey { key }).await?
+            execute_with(
+                &app,
+                &call,
+                key.kid.clone(),
+                Command::MakeSigningKey { key },
+            )
+            .await?
         }
     };
-    let Some(Entity::SigningKey(kid)) = made(&receipt) else { return Err(Failure::Gone) };
+    let Some(Entity::SigningKey(kid)) = made(&receipt) else {
+        return Err(Failure::Gone);
+    };
     let mut answer = changed(&receipt, &kid)?;
     answer.location = Some(call.location(&format!("/signing-keys/{kid}")));
     Ok(answer)
@@ -41,7 +57,9 @@ pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
 
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
-    let key = index.key(kid(&call)?.as_str()).ok_or_else(|| unknown(&call))?;
+    let key = index
+        .key(kid(&call)?.as_str())
+        .ok_or_else(|| unknown(&call))?;
     Answer::json(&view(key)).version(key.version).from(&index)
 }
 
@@ -69,11 +87,17 @@ pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
         Some(algorithm) => {
             let key = make(&app, &call, algorithm).await?;
             let new = key.kid.clone();
-            let command = Command::RevokeSigningKey { kid: kid.clone(), replacement: Some(key) };
+            let command = Command::RevokeSigningKey {
+                kid: kid.clone(),
+                replacement: Some(key),
+            };
             execute_with(&app, &call, new, command).await?
         }
         None => {
-            let command = Command::RevokeSigningKey { kid: kid.clone(), replacement: None };
+            let command = Command::RevokeSigningKey {
+                kid: kid.clone(),
+                replacement: None,
+            };
             execute(&app, &call, command).await?
         }
     };
@@ -83,8 +107,9 @@ pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
 /// The algorithm of a key that signs and has no successor: it is replaced as it is revoked.
 fn wants_replacement(index: &Index, kid: &Kid) -> Option<Algorithm> {
     let key = index.key(kid.as_str())?;
-    let successor =
-        |other: &&Arc<SigningKey>| other.algorithm == key.algorithm && other.state == KeyState::Published;
+    let successor = |other: &&Arc<SigningKey>| {
+        other.algorithm == key.algorithm && other.state == KeyState::Published
+    };
     let active = matches!(key.state, KeyState::Active { .. });
     (active && index.keys().find(successor).is_none()).then_some(key.algorithm)
 }
@@ -104,10 +129,9 @@ async fn execute_with(
 ) -> Result<Receipt, Failure> {
     let outcome = execute(app, call, command).await;
     let unused = match &outcome {
-        Ok(receipt) => !receipt
-            .events
-            .iter()
-            .any(|recorded| matches!(&recorded.event, Event::SigningKeyMade(made) if made.kid == new)),
+        Ok(receipt) => !receipt.events.iter().any(
+            |recorded| matches!(&recorded.event, Event::SigningKeyMade(made) if made.kid == new),
+        ),
         Err(Failure::Refused { .. }) => true,
         // It may be in the log after all.
         Err(_) => false,
@@ -128,7 +152,9 @@ fn unknown(call: &Call) -> Failure {
 
 fn changed(receipt: &Receipt, kid: &Kid) -> Outcome {
     let key = receipt.index.key(kid.as_str()).ok_or(Failure::Gone)?;
-    Answer::json(&view(key)).version(key.version).at(receipt.position())
+    Answer::json(&view(key))
+        .version(key.version)
+        .at(receipt.position())
 }
 
 fn view(key: &SigningKey) -> api::SigningKey {

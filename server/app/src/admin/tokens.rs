@@ -13,7 +13,9 @@ use writ_core::{Ask, Command, Denial, Entitled, Index, authorize, limits};
 
 pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::RevokeToken = call.json()?;
-    let latest = app.now().plus_seconds(u64::from(limits::LIFETIME_MAX_SECONDS));
+    let latest = app
+        .now()
+        .plus_seconds(u64::from(limits::LIFETIME_MAX_SECONDS));
     let command = Command::RevokeToken {
         jti: text("jti", &asked.jti)?,
         application: text("application", &asked.application)?,
@@ -29,7 +31,10 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let resources: Vec<&str> = asked.resource.iter().map(String::as_str).collect();
-    let ask = Ask { scope: asked.scope.as_deref(), resources: &resources };
+    let ask = Ask {
+        scope: asked.scope.as_deref(),
+        resources: &resources,
+    };
     let preview = match authorize(&index, application.id, ask) {
         Ok(entitled) => granted(&app, &index, &entitled),
         Err(denial) => denied(&index, &denial),
@@ -49,7 +54,11 @@ fn granted(app: &App, index: &Index, entitled: &Entitled) -> api::TokenPreview {
         [one] => json!(**one),
         several => several.iter().map(|one| &**one).collect(),
     };
-    let names: Vec<&str> = entitled.scopes.iter().map(writ_core::ScopeName::as_str).collect();
+    let names: Vec<&str> = entitled
+        .scopes
+        .iter()
+        .map(writ_core::ScopeName::as_str)
+        .collect();
     let mut claims = json!({
         "iss": app.issuer.as_str(),
         "sub": id,

@@ -48,8 +48,11 @@ async fn answer(
     request_id: &str,
 ) -> Result<Answer, Failure> {
     check_proxy(request, &app)?;
-    let headers: Vec<(&str, &[u8])> =
-        request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let headers: Vec<(&str, &[u8])> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
     let asked = admin::Request {
         method: request.method().as_str(),
         base,
@@ -63,7 +66,10 @@ async fn answer(
         Ok(Ok(bytes)) => bytes.to_vec(),
         Ok(Err(_)) => {
             let detail = "the body could not be read to its end".to_owned();
-            return Err(Failure::Malformed { code: "body_malformed", detail });
+            return Err(Failure::Malformed {
+                code: "body_malformed",
+                detail,
+            });
         }
         Err(_) => return Err(Failure::TooLarge),
     };
@@ -72,18 +78,26 @@ async fn answer(
 
 /// The path as it came, with its escapes, below that of the admin API.
 fn below<'a>(uri: &'a Uri, base: &str) -> Option<&'a str> {
-    uri.path().strip_prefix(base).filter(|rest| rest.starts_with('/'))
+    uri.path()
+        .strip_prefix(base)
+        .filter(|rest| rest.starts_with('/'))
 }
 
 /// A client certificate by header comes from a trusted proxy only (RFC 9440 §3.1).
 fn check_proxy(request: &HttpRequest, app: &App) -> Result<(), Failure> {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let certificates = request.headers().get_all("client-cert").map(HeaderValue::as_bytes);
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let certificates = request
+        .headers()
+        .get_all("client-cert")
+        .map(HeaderValue::as_bytes);
     match app.proxies.client_certificate(peer, certificates) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(Failure::Malformed { code: "header_malformed", detail: error.to_string() })
-        }
+        Err(error) => Err(Failure::Malformed {
+            code: "header_malformed",
+            detail: error.to_string(),
+        }),
     }
 }
 

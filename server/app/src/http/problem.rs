@@ -143,7 +143,11 @@ fn public(failure: &Failure) -> String {
 }
 
 fn users(failure: &Failure) -> Vec<User> {
-    let Failure::Refused { refusal: Refusal::InUse { users, .. }, .. } = failure else {
+    let Failure::Refused {
+        refusal: Refusal::InUse { users, .. },
+        ..
+    } = failure
+    else {
         return Vec::new();
     };
     let user = |user: &writ_core::User| User {
@@ -160,10 +164,14 @@ fn challenge(failure: &Failure) -> Option<String> {
     match failure {
         Failure::Unauthenticated { presented: false } => Some("Bearer realm=\"writ\"".to_owned()),
         Failure::Unauthenticated { presented: true }
-        | Failure::Refused { refusal: Refusal::ActorUnusable { .. }, .. } => {
-            Some(invalid.to_owned())
-        }
-        Failure::Refused { refusal: Refusal::ActorNotPermitted { scope }, .. } => Some(format!(
+        | Failure::Refused {
+            refusal: Refusal::ActorUnusable { .. },
+            ..
+        } => Some(invalid.to_owned()),
+        Failure::Refused {
+            refusal: Refusal::ActorNotPermitted { scope },
+            ..
+        } => Some(format!(
             "Bearer realm=\"writ\", error=\"insufficient_scope\", scope=\"{scope}\""
         )),
         _ => None,
@@ -197,28 +205,53 @@ mod tests {
         let scope: writ_core::ScopeName = "courses:read".parse().unwrap();
         let identifier: writ_core::Identifier = "https://a.example".parse().unwrap();
         let kid: writ_core::Kid = "kid-1".parse().unwrap();
-        let user = writ_core::User { entity: Entity::Application(application), name: name.clone() };
+        let user = writ_core::User {
+            entity: Entity::Application(application),
+            name: name.clone(),
+        };
         vec![
             Refusal::ActorUnusable { application },
-            Refusal::ActorNotPermitted { scope: ManagementScope::RolesWrite },
+            Refusal::ActorNotPermitted {
+                scope: ManagementScope::RolesWrite,
+            },
             Refusal::ActorNotLocal,
             Refusal::ActorOutranked { application },
-            Refusal::ActorLacksAuthority { scopes: vec![scope.clone()] },
+            Refusal::ActorLacksAuthority {
+                scopes: vec![scope.clone()],
+            },
             Refusal::LastAdministrator,
-            Refusal::VersionStale { current: Position(9) },
+            Refusal::VersionStale {
+                current: Position(9),
+            },
             Refusal::IdempotencyKeyReused,
             Refusal::ApiResourceUnknown { id: api },
-            Refusal::ApiResourceIdentifierTaken { identifier: identifier.clone(), id: api },
+            Refusal::ApiResourceIdentifierTaken {
+                identifier: identifier.clone(),
+                id: api,
+            },
             Refusal::ManagementApiFixed,
-            Refusal::ScopeUnknown { api, name: scope.clone() },
-            Refusal::ScopeNowhere { name: scope.clone() },
-            Refusal::ScopeTaken { name: scope.clone(), api },
+            Refusal::ScopeUnknown {
+                api,
+                name: scope.clone(),
+            },
+            Refusal::ScopeNowhere {
+                name: scope.clone(),
+            },
+            Refusal::ScopeTaken {
+                name: scope.clone(),
+                api,
+            },
             Refusal::ScopeRepeated { name: scope },
             Refusal::ApplicationUnknown { id: application },
             Refusal::ApplicationIdTaken { id: application },
-            Refusal::AudienceTaken { audience: identifier.clone() },
+            Refusal::AudienceTaken {
+                audience: identifier.clone(),
+            },
             Refusal::IdentifierIsExtraAudience { identifier },
-            Refusal::SecretUnknown { application, secret },
+            Refusal::SecretUnknown {
+                application,
+                secret,
+            },
             Refusal::SecretIdTaken { secret },
             Refusal::GrantUnknown { application, api },
             Refusal::GrantExists { application, api },
@@ -226,14 +259,34 @@ mod tests {
             Refusal::RoleNameTaken { name, id: role },
             Refusal::SigningKeyUnknown { kid: kid.clone() },
             Refusal::SigningKeyKidTaken { kid: kid.clone() },
-            Refusal::SigningKeyState { kid: kid.clone(), state: "retired" },
-            Refusal::SigningKeyTooNew { kid: kid.clone(), usable_at: Millis(0) },
-            Refusal::SigningKeyInUse { kid, algorithm: Algorithm::ES256 },
-            Refusal::SigningKeyMissing { algorithm: Algorithm::ES256 },
+            Refusal::SigningKeyState {
+                kid: kid.clone(),
+                state: "retired",
+            },
+            Refusal::SigningKeyTooNew {
+                kid: kid.clone(),
+                usable_at: Millis(0),
+            },
+            Refusal::SigningKeyInUse {
+                kid,
+                algorithm: Algorithm::ES256,
+            },
+            Refusal::SigningKeyMissing {
+                algorithm: Algorithm::ES256,
+            },
             Refusal::TokenExpired { jti },
-            Refusal::InUse { users: vec![user], total: 1 },
-            Refusal::LimitReached { what: "roles", max: 5 },
-            Refusal::ValueInvalid { what: "lifetime", expected: "1 to 86400 seconds" },
+            Refusal::InUse {
+                users: vec![user],
+                total: 1,
+            },
+            Refusal::LimitReached {
+                what: "roles",
+                max: 5,
+            },
+            Refusal::ValueInvalid {
+                what: "lifetime",
+                expected: "1 to 86400 seconds",
+            },
             Refusal::AlreadyInitialized,
             Refusal::NotInitialized,
         ]
@@ -243,23 +296,38 @@ mod tests {
         let text = String::from;
         vec![
             Failure::NoRoute,
-            Failure::WrongMethod { allow: text("GET, HEAD") },
+            Failure::WrongMethod {
+                allow: text("GET, HEAD"),
+            },
             Failure::Unauthenticated { presented: false },
             Failure::Unauthenticated { presented: true },
-            Failure::Malformed { code: "query_malformed", detail: text("the query is not UTF-8") },
+            Failure::Malformed {
+                code: "query_malformed",
+                detail: text("the query is not UTF-8"),
+            },
             Failure::MediaType,
             Failure::TooLarge,
-            Failure::Unknown { code: "role_unknown", what: "role", id: text("x") },
+            Failure::Unknown {
+                code: "role_unknown",
+                what: "role",
+                id: text("x"),
+            },
             Failure::Gone,
             Failure::Absent,
-            Failure::Value { member: text("name"), expected: text("must be one") },
+            Failure::Value {
+                member: text("name"),
+                expected: text("must be one"),
+            },
             Failure::UnknownInBody {
                 code: "api_resource_unknown",
                 member: "api",
                 what: "API resource",
                 id: text("x"),
             },
-            Failure::Behind { wanted: Position(9), head: Position(3) },
+            Failure::Behind {
+                wanted: Position(9),
+                head: Position(3),
+            },
             Failure::Unavailable(writ_ledger::Fault::Closed.into()),
             Failure::Unreadable(writ_ledger::Fault::Closed),
             Failure::Internal,
@@ -270,9 +338,10 @@ mod tests {
     #[test]
     fn every_failure_has_its_status_and_code() {
         let mut said = String::new();
-        let refused = refusals()
-            .into_iter()
-            .map(|refusal| Failure::Refused { refusal, in_path: true });
+        let refused = refusals().into_iter().map(|refusal| Failure::Refused {
+            refusal,
+            in_path: true,
+        });
         for failure in failures().into_iter().chain(refused) {
             let (status, code) = class(&failure);
             writeln!(said, "{} {code}: {}", status.as_u16(), public(&failure)).unwrap();
@@ -283,7 +352,10 @@ mod tests {
     #[test]
     fn what_the_body_names_is_not_a_path_that_is_not_there() {
         let refusal = Refusal::RoleUnknown { id: RoleId(3) };
-        let failure = Failure::Refused { refusal, in_path: false };
+        let failure = Failure::Refused {
+            refusal,
+            in_path: false,
+        };
         assert_eq!(class(&failure).0, StatusCode::UNPROCESSABLE_ENTITY);
     }
 
@@ -291,19 +363,36 @@ mod tests {
     fn headers_say_what_to_do() {
         let header = |failure: &Failure, name: &str| {
             let answer = failed(failure, "id");
-            answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+            answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
         };
         let none = Failure::Unauthenticated { presented: false };
-        assert_eq!(header(&none, "www-authenticate").unwrap(), "Bearer realm=\"writ\"");
+        assert_eq!(
+            header(&none, "www-authenticate").unwrap(),
+            "Bearer realm=\"writ\""
+        );
         let bad = Failure::Unauthenticated { presented: true };
-        assert!(header(&bad, "www-authenticate").unwrap().contains("error=\"invalid_token\""));
-        let refusal = Refusal::ActorNotPermitted { scope: ManagementScope::RolesWrite };
-        let scope = Failure::Refused { refusal, in_path: false };
+        assert!(
+            header(&bad, "www-authenticate")
+                .unwrap()
+                .contains("error=\"invalid_token\"")
+        );
+        let refusal = Refusal::ActorNotPermitted {
+            scope: ManagementScope::RolesWrite,
+        };
+        let scope = Failure::Refused {
+            refusal,
+            in_path: false,
+        };
         assert_eq!(
             header(&scope, "www-authenticate").unwrap(),
             "Bearer realm=\"writ\", error=\"insufficient_scope\", scope=\"writ:roles:write\""
         );
-        let method = Failure::WrongMethod { allow: "GET, HEAD".into() };
+        let method = Failure::WrongMethod {
+            allow: "GET, HEAD".into(),
+        };
         assert_eq!(header(&method, "allow").unwrap(), "GET, HEAD");
         let unavailable = Failure::Unreadable(writ_ledger::Fault::Closed);
         assert_eq!(header(&unavailable, "retry-after").unwrap(), "1");

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::super::oauth_error::OAuthError;
-use crate::admin::{Kind, error_code, routes};
+use crate::admin::{error_code, routes};
 use crate::issue::IssueError;
 use crate::testing::{Answer, Job, TestServer};
 use actix_web::http::Method;
@@ -37,7 +37,9 @@ impl World {
     async fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: Value) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let body = Some(body).filter(|body| !body.is_null());
-        self.server.call(&self.token, method, path, headers, body).await
+        self.server
+            .call(&self.token, method, path, headers, body)
+            .await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -70,7 +72,13 @@ impl World {
 
     /// An application, and its path.
     async fn job(&self, name: &str) -> (String, String) {
-        let id = text(&good(&self.post("/applications", json!({ "name": name })).await, 201), "id");
+        let id = text(
+            &good(
+                &self.post("/applications", json!({ "name": name })).await,
+                201,
+            ),
+            "id",
+        );
         (format!("/applications/{id}"), id)
     }
 
@@ -79,7 +87,12 @@ impl World {
         let id = ApplicationId(self.server.app.ids.next_id());
         let (labels, token_settings) = (Labels::default(), TokenSettings::default());
         let name = "Helper".parse().unwrap();
-        let create = Command::CreateApplication { id, name, labels, token_settings };
+        let create = Command::CreateApplication {
+            id,
+            name,
+            labels,
+            token_settings,
+        };
         self.server.execute(create).await;
         let secret = crate::credentials::Secret::generate(&*self.server.app.random);
         let new = NewSecret {
@@ -87,20 +100,38 @@ impl World {
             digest: secret.digest(),
             expires_at: None,
         };
-        self.server.execute(Command::AddSecret { application: id, secret: new }).await;
+        self.server
+            .execute(Command::AddSecret {
+                application: id,
+                secret: new,
+            })
+            .await;
         let api = self.server.app.index().management().unwrap().id;
         let scopes = scopes.iter().map(|scope| scope.name()).collect();
         let mode = GrantMode::None;
-        let grant = Command::AddGrant { application: id, api, mode, scopes };
+        let grant = Command::AddGrant {
+            application: id,
+            api,
+            mode,
+            scopes,
+        };
         self.server.execute(grant).await;
-        let job = Job { client_id: id.to_string(), client_secret: secret.expose().to_owned() };
+        let job = Job {
+            client_id: id.to_string(),
+            client_secret: secret.expose().to_owned(),
+        };
         self.server.admin_token(&job).await
     }
 }
 
 #[track_caller]
 fn good(answer: &Answer, status: u16) -> Value {
-    assert_eq!(answer.status.as_u16(), status, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        answer.status.as_u16(),
+        status,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(answer.header("writ-position").parse::<u64>().is_ok());
     if status == 204 {
@@ -128,7 +159,10 @@ fn bad(answer: &Answer, status: u16, code: &str) -> Value {
 
 #[track_caller]
 fn text(body: &Value, member: &str) -> String {
-    body[member].as_str().unwrap_or_else(|| panic!("{member} in {body}")).to_owned()
+    body[member]
+        .as_str()
+        .unwrap_or_else(|| panic!("{member} in {body}"))
+        .to_owned()
 }
 
 // Every entity.
@@ -149,7 +183,10 @@ async fn api_resources_and_scopes() {
         .await;
     let made = good(&answer, 201);
     let id = text(&made, "id");
-    assert_eq!(answer.header("location"), format!("/api/v1/api-resources/{id}"));
+    assert_eq!(
+        answer.header("location"),
+        format!("/api/v1/api-resources/{id}")
+    );
     assert_eq!(answer.header("etag"), format!("\"{head}\""));
     assert_eq!(answer.header("writ-position"), head.to_string());
     assert_eq!(made["requires_authorization"], true);
@@ -157,7 +194,10 @@ async fn api_resources_and_scopes() {
         made["profile"],
         json!({ "algorithm": "RS256", "typ": "JWT", "lifetime_seconds": 60 })
     );
-    assert_eq!(made["scopes"], json!([{ "name": "a", "description": "A" }, { "name": "b" }]));
+    assert_eq!(
+        made["scopes"],
+        json!([{ "name": "a", "description": "A" }, { "name": "b" }])
+    );
     for path in [format!("/api-resources/{id}"), COURSES_IN_PATH.to_owned()] {
         let shown = world.get(&path).await;
         assert_eq!(good(&shown, 200), made);
@@ -166,7 +206,10 @@ async fn api_resources_and_scopes() {
     let change = json!({ "name": "Kurse", "profile": { "lifetime_seconds": null } });
     let changed = good(&world.patch(COURSES_IN_PATH, change).await, 200);
     assert_eq!(changed["name"], "Kurse");
-    assert_eq!(changed["profile"], json!({ "algorithm": "RS256", "typ": "JWT" }));
+    assert_eq!(
+        changed["profile"],
+        json!({ "algorithm": "RS256", "typ": "JWT" })
+    );
     assert!(changed["version"].as_u64() > made["version"].as_u64());
 
     let scope = format!("{COURSES_IN_PATH}/scopes/c%3Ad");
@@ -176,8 +219,14 @@ async fn api_resources_and_scopes() {
         good(&world.put(&scope, description).await, 200),
         json!({ "name": "c:d", "description": "C" })
     );
-    assert_eq!(good(&world.put(&scope, Value::Null).await, 200), json!({ "name": "c:d" }));
-    assert_eq!(good(&world.get(&scope).await, 200), json!({ "name": "c:d" }));
+    assert_eq!(
+        good(&world.put(&scope, Value::Null).await, 200),
+        json!({ "name": "c:d" })
+    );
+    assert_eq!(
+        good(&world.get(&scope).await, 200),
+        json!({ "name": "c:d" })
+    );
     good(&world.delete(&scope).await, 204);
     bad(&world.delete(&scope).await, 404, "scope_unknown");
 
@@ -186,8 +235,16 @@ async fn api_resources_and_scopes() {
     assert_eq!(found["items"].as_array().unwrap().len(), 1);
     assert!(found.get("next").is_none());
     good(&world.delete(COURSES_IN_PATH).await, 204);
-    bad(&world.get(COURSES_IN_PATH).await, 404, "api_resource_unknown");
-    bad(&world.delete(&format!("/api-resources/{id}")).await, 404, "api_resource_unknown");
+    bad(
+        &world.get(COURSES_IN_PATH).await,
+        404,
+        "api_resource_unknown",
+    );
+    bad(
+        &world.delete(&format!("/api-resources/{id}")).await,
+        404,
+        "api_resource_unknown",
+    );
 }
 
 #[actix_web::test]
@@ -219,9 +276,14 @@ async fn applications_and_their_filters() {
         let list = good(&world.get(&format!("/applications?{query}")).await, 200);
         assert_eq!(list["items"].as_array().unwrap().len(), found, "{query}");
     }
-    bad(&world.get("/applications?label=env").await, 400, "query_malformed");
+    bad(
+        &world.get("/applications?label=env").await,
+        400,
+        "query_malformed",
+    );
 
-    let change = json!({ "enabled": false, "labels": {}, "token_settings": { "audience": "client_id" } });
+    let change =
+        json!({ "enabled": false, "labels": {}, "token_settings": { "audience": "client_id" } });
     let changed = good(&world.patch(&path, change).await, 200);
     assert_eq!(changed["enabled"], false);
     assert_eq!(changed["labels"], json!({}));
@@ -229,7 +291,12 @@ async fn applications_and_their_filters() {
         changed["token_settings"],
         json!({ "audience": "client_id" })
     );
-    let cut = good(&world.post(&format!("{path}/revoke-tokens"), json!({})).await, 200);
+    let cut = good(
+        &world
+            .post(&format!("{path}/revoke-tokens"), json!({}))
+            .await,
+        200,
+    );
     assert!(cut["tokens_cut_at"].is_string());
     // A change that changes nothing has no event.
     let head = world.server.head();
@@ -246,17 +313,35 @@ async fn a_secret_is_shown_once_and_works() {
     world.courses().await;
     let (path, id) = world.job("Job").await;
     let grant = json!({ "api": COURSES, "scopes": ["courses:read"] });
-    good(&world.post(&format!("{path}/authorized-apis"), grant).await, 201);
+    good(
+        &world.post(&format!("{path}/authorized-apis"), grant).await,
+        201,
+    );
     let answer = world.post(&format!("{path}/secrets"), Value::Null).await;
     let made = good(&answer, 201);
     let (secret_id, secret) = (text(&made, "id"), text(&made, "secret"));
     assert_eq!(made["application"], id);
-    assert_eq!(answer.header("location"), format!("/api/v1{path}/secrets/{secret_id}"));
-    let job = Job { client_id: id, client_secret: secret.clone() };
-    world.server.access_token(&job, &[("scope", "courses:read")]).await;
+    assert_eq!(
+        answer.header("location"),
+        format!("/api/v1{path}/secrets/{secret_id}")
+    );
+    let job = Job {
+        client_id: id,
+        client_secret: secret.clone(),
+    };
+    world
+        .server
+        .access_token(&job, &[("scope", "courses:read")])
+        .await;
 
-    let shown = good(&world.get(&format!("{path}/secrets/{secret_id}")).await, 200);
-    assert_eq!(shown, json!({ "id": secret_id, "created_at": made["created_at"] }));
+    let shown = good(
+        &world.get(&format!("{path}/secrets/{secret_id}")).await,
+        200,
+    );
+    assert_eq!(
+        shown,
+        json!({ "id": secret_id, "created_at": made["created_at"] })
+    );
     let list = good(&world.get(&format!("{path}/secrets")).await, 200);
     assert_eq!(list, json!({ "items": [shown] }));
     let application = world.get(&path).await;
@@ -268,13 +353,32 @@ async fn a_secret_is_shown_once_and_works() {
     let other = good(&world.post(&format!("{path}/secrets"), later).await, 201);
     assert_eq!(other["expires_at"], "2999-01-01T00:00:00.000Z");
     let past = json!({ "expires_at": "1999-01-01T00:00:00Z" });
-    bad(&world.post(&format!("{path}/secrets"), past).await, 422, "value_invalid");
+    bad(
+        &world.post(&format!("{path}/secrets"), past).await,
+        422,
+        "value_invalid",
+    );
     let never = json!({ "expires_at": "tomorrow" });
-    bad(&world.post(&format!("{path}/secrets"), never).await, 422, "value_invalid");
+    bad(
+        &world.post(&format!("{path}/secrets"), never).await,
+        422,
+        "value_invalid",
+    );
 
-    good(&world.delete(&format!("{path}/secrets/{secret_id}")).await, 204);
-    bad(&world.delete(&format!("{path}/secrets/{secret_id}")).await, 404, "secret_unknown");
-    bad(&world.get(&format!("{path}/secrets/{secret_id}")).await, 404, "secret_unknown");
+    good(
+        &world.delete(&format!("{path}/secrets/{secret_id}")).await,
+        204,
+    );
+    bad(
+        &world.delete(&format!("{path}/secrets/{secret_id}")).await,
+        404,
+        "secret_unknown",
+    );
+    bad(
+        &world.get(&format!("{path}/secrets/{secret_id}")).await,
+        404,
+        "secret_unknown",
+    );
     let refused = world.server.token(&job, &[("scope", "courses:read")]).await;
     assert_eq!(refused.status.as_u16(), 401);
 }
@@ -294,9 +398,15 @@ async fn grants_and_roles() {
     bad(&world.post(&grants, body).await, 409, "grant_exists");
     let by_identifier = format!("{grants}/https%3A%2F%2Fcourses.example%2Fapi");
     assert_eq!(good(&world.get(&by_identifier).await, 200), grant);
-    assert_eq!(good(&world.get(&grants).await, 200), json!({ "items": [grant] }));
+    assert_eq!(
+        good(&world.get(&grants).await, 200),
+        json!({ "items": [grant] })
+    );
     let change = json!({ "mode": "rbac" });
-    assert_eq!(good(&world.patch(&by_identifier, change).await, 200)["mode"], "rbac");
+    assert_eq!(
+        good(&world.patch(&by_identifier, change).await, 200)["mode"],
+        "rbac"
+    );
 
     let role = json!({ "name": "publisher", "scopes": ["courses:publish"] });
     let answer = world.post("/roles", role.clone()).await;
@@ -308,11 +418,20 @@ async fn grants_and_roles() {
     let list = good(&world.get("/roles?name=publisher").await, 200);
     assert_eq!(list, json!({ "items": [made] }));
     let assigned = format!("{path}{role_path}");
-    assert_eq!(good(&world.put(&assigned, Value::Null).await, 200), json!({ "id": made["id"] }));
+    assert_eq!(
+        good(&world.put(&assigned, Value::Null).await, 200),
+        json!({ "id": made["id"] })
+    );
     good(&world.put(&assigned, json!({})).await, 200);
-    assert_eq!(world.get(&path).await.json()["roles"], json!([{ "id": made["id"] }]));
+    assert_eq!(
+        world.get(&path).await.json()["roles"],
+        json!([{ "id": made["id"] }])
+    );
     let change = json!({ "name": "reader", "scopes": ["courses:read"] });
-    assert_eq!(good(&world.patch(&role_path, change).await, 200)["name"], "reader");
+    assert_eq!(
+        good(&world.patch(&role_path, change).await, 200)["name"],
+        "reader"
+    );
 
     let preview = format!("{path}/token-preview");
     let asked = json!({ "resource": [COURSES] });
@@ -327,12 +446,26 @@ async fn grants_and_roles() {
     bad(&world.get(&by_identifier).await, 404, "grant_unknown");
     // What the body names is not what the path names.
     let body = json!({ "api": "api_99", "scopes": [] });
-    bad(&world.post(&grants, body).await, 422, "api_resource_unknown");
+    bad(
+        &world.post(&grants, body).await,
+        422,
+        "api_resource_unknown",
+    );
     let body = json!({ "api": "https://nobody.example", "scopes": [] });
-    bad(&world.post(&grants, body).await, 422, "api_resource_unknown");
+    bad(
+        &world.post(&grants, body).await,
+        422,
+        "api_resource_unknown",
+    );
     let body = json!({ "api": api, "scopes": ["courses:nothing"] });
     bad(&world.post(&grants, body).await, 422, "scope_unknown");
-    bad(&world.post("/roles", json!({ "name": "x", "scopes": ["y"] })).await, 422, "scope_unknown");
+    bad(
+        &world
+            .post("/roles", json!({ "name": "x", "scopes": ["y"] }))
+            .await,
+        422,
+        "scope_unknown",
+    );
 }
 
 #[actix_web::test]
@@ -346,12 +479,30 @@ async fn settings() {
     let after = good(&answer, 200);
     assert_eq!(after["scopes.unauthorized"], "drop");
     assert_eq!(after["scopes.omitted"], before["scopes.omitted"]);
-    assert_eq!(answer.header("etag"), format!("\"{}\"", answer.header("writ-position")));
-    assert_eq!(good(&world.patch("/settings", before.clone()).await, 200), before);
+    assert_eq!(
+        answer.header("etag"),
+        format!("\"{}\"", answer.header("writ-position"))
+    );
+    assert_eq!(
+        good(&world.patch("/settings", before.clone()).await, 200),
+        before
+    );
     for (change, code, status) in [
-        (json!({ "scopes.unauthorized": "ignore" }), "value_invalid", 422),
-        (json!({ "tokens.lifetime_seconds": 0 }), "value_invalid", 422),
-        (json!({ "tokens.lifetime_seconds": -1 }), "body_invalid", 400),
+        (
+            json!({ "scopes.unauthorized": "ignore" }),
+            "value_invalid",
+            422,
+        ),
+        (
+            json!({ "tokens.lifetime_seconds": 0 }),
+            "value_invalid",
+            422,
+        ),
+        (
+            json!({ "tokens.lifetime_seconds": -1 }),
+            "body_invalid",
+            400,
+        ),
         (json!({ "scopes.unautorized": "drop" }), "body_invalid", 400),
     ] {
         bad(&world.patch("/settings", change).await, status, code);
@@ -364,22 +515,44 @@ async fn signing_keys() {
     let list = good(&world.get("/signing-keys?limit=3").await, 200);
     assert_eq!(list["items"].as_array().unwrap().len(), 3);
     let next = format!("/signing-keys?limit=3&after={}", text(&list, "next"));
-    assert_eq!(good(&world.get(&next).await, 200)["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        good(&world.get(&next).await, 200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 
-    let answer = world.post("/signing-keys", json!({ "algorithm": "EdDSA" })).await;
+    let answer = world
+        .post("/signing-keys", json!({ "algorithm": "EdDSA" }))
+        .await;
     let made = good(&answer, 201);
     let path = format!("/signing-keys/{}", text(&made, "kid"));
     assert_eq!(made["state"], "published");
     assert_eq!(made["jwk"]["crv"], "Ed25519");
     assert!(made["jwk"].get("d").is_none());
     assert_eq!(good(&world.get(&path).await, 200), made);
-    bad(&world.post(&format!("{path}/activate"), json!({})).await, 409, "signing_key_too_new");
+    bad(
+        &world.post(&format!("{path}/activate"), json!({})).await,
+        409,
+        "signing_key_too_new",
+    );
     world.server.clock.advance(Duration::from_secs(3600));
-    let world = World { token: world.server.admin_token(&world.server.admin).await, ..world };
-    let active = good(&world.post(&format!("{path}/activate"), Value::Null).await, 200);
+    let world = World {
+        token: world.server.admin_token(&world.server.admin).await,
+        ..world
+    };
+    let active = good(
+        &world.post(&format!("{path}/activate"), Value::Null).await,
+        200,
+    );
     assert_eq!(active["state"], "active");
     assert!(active["active_since"].is_string());
-    bad(&world.post(&format!("{path}/retire"), json!({})).await, 409, "signing_key_in_use");
+    bad(
+        &world.post(&format!("{path}/retire"), json!({})).await,
+        409,
+        "signing_key_in_use",
+    );
 
     // An active key that is revoked is replaced in the same change.
     let key = json!({ "idempotency-key": "once" });
@@ -389,7 +562,11 @@ async fn signing_keys() {
     assert_eq!(revoked["state"], "revoked");
     let stored = world.server.app.key_store.list().len();
     good(&world.send("POST", &revoke, &headers, json!({})).await, 200);
-    assert_eq!(world.server.app.key_store.list().len(), stored, "a repeat makes no key");
+    assert_eq!(
+        world.server.app.key_store.list().len(),
+        stored,
+        "a repeat makes no key"
+    );
     let all = good(&world.get("/signing-keys").await, 200);
     let states: Vec<_> = all["items"]
         .as_array()
@@ -398,16 +575,49 @@ async fn signing_keys() {
         .filter(|key| key["algorithm"] == "EdDSA")
         .map(|key| text(key, "state"))
         .collect();
-    assert_eq!(states.iter().filter(|state| *state == "active").count(), 1, "{states:?}");
-    bad(&world.post(&format!("{path}/activate"), json!({})).await, 409, "signing_key_state");
-    bad(&world.post("/signing-keys", json!({ "algorithm": "none" })).await, 422, "value_invalid");
-    bad(&world.get("/signing-keys/unknown").await, 404, "signing_key_unknown");
-    bad(&world.post("/signing-keys/un%20known/retire", json!({})).await, 404, "signing_key_unknown");
+    assert_eq!(
+        states.iter().filter(|state| *state == "active").count(),
+        1,
+        "{states:?}"
+    );
+    bad(
+        &world.post(&format!("{path}/activate"), json!({})).await,
+        409,
+        "signing_key_state",
+    );
+    bad(
+        &world
+            .post("/signing-keys", json!({ "algorithm": "none" }))
+            .await,
+        422,
+        "value_invalid",
+    );
+    bad(
+        &world.get("/signing-keys/unknown").await,
+        404,
+        "signing_key_unknown",
+    );
+    bad(
+        &world
+            .post("/signing-keys/un%20known/retire", json!({}))
+            .await,
+        404,
+        "signing_key_unknown",
+    );
 
     // Nobody who may not make keys makes the server make one.
     let stored = world.server.app.key_store.list().len();
-    let reader = World { token: world.administrator(&[ManagementScope::KeysRead]).await, ..world };
-    bad(&reader.post("/signing-keys", json!({ "algorithm": "ES256" })).await, 403, "scope_missing");
+    let reader = World {
+        token: world.administrator(&[ManagementScope::KeysRead]).await,
+        ..world
+    };
+    bad(
+        &reader
+            .post("/signing-keys", json!({ "algorithm": "ES256" }))
+            .await,
+        403,
+        "scope_missing",
+    );
     assert_eq!(reader.server.app.key_store.list().len(), stored);
 }
 
@@ -418,17 +628,35 @@ async fn one_token_is_revoked() {
     let token = world.server.app.validate_token(&helper).unwrap();
     let body = json!({ "jti": token.claims.jti, "application": token.application.to_string() });
     good(&world.post("/tokens/revoke", body.clone()).await, 204);
-    let revoked = World { token: helper, ..world };
+    let revoked = World {
+        token: helper,
+        ..world
+    };
     let answer = revoked.get("/roles").await;
     bad(&answer, 401, "invalid_token");
-    assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""));
-    let world = World { token: revoked.server.admin_token(&revoked.server.admin).await, ..revoked };
+    assert!(
+        answer
+            .header("www-authenticate")
+            .contains("error=\"invalid_token\"")
+    );
+    let world = World {
+        token: revoked.server.admin_token(&revoked.server.admin).await,
+        ..revoked
+    };
     let mut unknown = body.clone();
     unknown["application"] = json!(ApplicationId(7).to_string());
-    bad(&world.post("/tokens/revoke", unknown).await, 422, "application_unknown");
+    bad(
+        &world.post("/tokens/revoke", unknown).await,
+        422,
+        "application_unknown",
+    );
     let mut malformed = body;
     malformed["jti"] = json!("x");
-    bad(&world.post("/tokens/revoke", malformed).await, 422, "value_invalid");
+    bad(
+        &world.post("/tokens/revoke", malformed).await,
+        422,
+        "value_invalid",
+    );
 }
 
 #[actix_web::test]
@@ -444,7 +672,10 @@ async fn a_preview_explains_and_signs_nothing() {
     assert!(text(&denied, "explanation").contains("courses:read"));
     assert_eq!(world.server.head(), head);
     let grant = json!({ "api": COURSES, "scopes": ["courses:read"] });
-    good(&world.post(&format!("{path}/authorized-apis"), grant).await, 201);
+    good(
+        &world.post(&format!("{path}/authorized-apis"), grant).await,
+        201,
+    );
     let granted = good(&world.post(&preview, asked.clone()).await, 200);
     assert_eq!(granted["granted"], true);
     assert_eq!(granted["claims"]["aud"], COURSES);
@@ -452,10 +683,19 @@ async fn a_preview_explains_and_signs_nothing() {
     assert_eq!(granted["header"]["typ"], "at+jwt");
     assert_eq!(granted["lifetime_seconds"], 900);
     // What it would have got then.
-    let then = world.post(&format!("{preview}?as_of={}", head - 1), asked).await;
+    let then = world
+        .post(&format!("{preview}?as_of={}", head - 1), asked)
+        .await;
     assert_eq!(good(&then, 200), denied);
-    bad(&world.post("/applications/x/token-preview", json!({})).await, 404, "application_unknown");
-    assert_eq!(good(&world.post(&preview, Value::Null).await, 200)["error"], "invalid_scope");
+    bad(
+        &world.post("/applications/x/token-preview", json!({})).await,
+        404,
+        "application_unknown",
+    );
+    assert_eq!(
+        good(&world.post(&preview, Value::Null).await, 200)["error"],
+        "invalid_scope"
+    );
 }
 
 #[actix_web::test]
@@ -465,23 +705,38 @@ async fn events_are_the_stored_bytes() {
     let (path, id) = world.job("Job").await;
     world.job("Other").await;
     good(&world.patch(&path, json!({ "name": "Renamed" })).await, 200);
-    let page = good(&world.get(&format!("/events?from={begin}&limit=2")).await, 200);
+    let page = good(
+        &world.get(&format!("/events?from={begin}&limit=2")).await,
+        200,
+    );
     assert_eq!(page["items"][0]["position"], begin);
     assert_eq!(page["items"][0]["event"]["kind"], "application.created");
     assert_eq!(page["next"], (begin + 2).to_string());
-    let rest = good(&world.get(&format!("/events?from={}", begin + 2)).await, 200);
+    let rest = good(
+        &world.get(&format!("/events?from={}", begin + 2)).await,
+        200,
+    );
     assert_eq!(rest["items"][0]["event"]["kind"], "application.renamed");
     assert!(rest.get("next").is_none());
     assert!(rest["items"][0]["event"]["corr"].is_string());
-    let stored = world.server.app.ledger.read_events(writ_core::Position(begin), 1).unwrap();
+    let stored = world
+        .server
+        .app
+        .ledger
+        .read_events(writ_core::Position(begin), 1)
+        .unwrap();
     let raw = world.get(&format!("/events?from={begin}&limit=1")).await;
     let raw = String::from_utf8(raw.body).unwrap();
     assert!(raw.contains(std::str::from_utf8(&stored[0].1).unwrap()));
 
     let about = format!("/events?entity=application/{id}");
     let found = good(&world.get(&about).await, 200);
-    let kinds: Vec<_> =
-        found["items"].as_array().unwrap().iter().map(|e| text(&e["event"], "kind")).collect();
+    let kinds: Vec<_> = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| text(&e["event"], "kind"))
+        .collect();
     assert_eq!(kinds, ["application.created", "application.renamed"]);
     let first = good(&world.get(&format!("{about}&limit=1")).await, 200);
     assert_eq!(first["next"], (begin + 1).to_string());
@@ -489,15 +744,26 @@ async fn events_are_the_stored_bytes() {
     assert_eq!(then["items"].as_array().unwrap().len(), 1);
     let last = world.get("/events?from=18446744073709551615").await;
     assert_eq!(good(&last, 200), json!({ "items": [] }));
-    bad(&world.get("/events?entity=x/y").await, 400, "query_malformed");
+    bad(
+        &world.get("/events?entity=x/y").await,
+        400,
+        "query_malformed",
+    );
     bad(&world.get("/events?from=-1").await, 400, "query_malformed");
-    bad(&world.get("/events?as_of=99999").await, 400, "as_of_invalid");
+    bad(
+        &world.get("/events?as_of=99999").await,
+        400,
+        "as_of_invalid",
+    );
 }
 
 #[actix_web::test]
 async fn the_openapi_document_is_public() {
     let world = World::new().await;
-    let answer = world.server.send(TestRequest::get().uri("/api/v1/openapi.json")).await;
+    let answer = world
+        .server
+        .send(TestRequest::get().uri("/api/v1/openapi.json"))
+        .await;
     assert_eq!(answer.status.as_u16(), 200);
     let document = answer.json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -542,36 +808,64 @@ async fn every_route_needs_its_token_and_its_scope() {
         };
         let path = match route.path {
             "/applications/{id}/roles/{role_id}" => format!("/applications/{id}/roles/role_1"),
-            path if path.ends_with("{api_id}") => format!("/applications/{id}/authorized-apis/api_1"),
+            path if path.ends_with("{api_id}") => {
+                format!("/applications/{id}/authorized-apis/api_1")
+            }
             path => filled(path, with),
         };
         let uri = format!("/api/v1{path}");
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
-        let anonymous = world.server.send(TestRequest::with_uri(&uri).method(method)).await;
+        let anonymous = world
+            .server
+            .send(TestRequest::with_uri(&uri).method(method))
+            .await;
         bad(&anonymous, 401, "invalid_token");
-        assert_eq!(anonymous.header("www-authenticate"), "Bearer realm=\"writ\"");
+        assert_eq!(
+            anonymous.header("www-authenticate"),
+            "Bearer realm=\"writ\""
+        );
         // Everything but that scope: refused, and for that scope. Writes are decided in the core,
         // so this also compares the table with `Command::required_scope`.
-        let others: Vec<ManagementScope> =
-            ManagementScope::ALL.iter().copied().filter(|other| *other != scope).collect();
+        let others: Vec<ManagementScope> = ManagementScope::ALL
+            .iter()
+            .copied()
+            .filter(|other| *other != scope)
+            .collect();
         let token = world.administrator(&others).await;
         let body = Some(body_of(route.operation)).filter(|_| route.body.is_some());
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
         let answer = world.server.call(&token, method, &path, &[], body).await;
         bad(&answer, 403, "scope_missing");
         let challenge = answer.header("www-authenticate");
-        assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
-        assert!(challenge.contains(&format!("scope=\"{}\"", scope.as_str())), "{}: {challenge}", route.operation);
+        assert!(
+            challenge.contains("error=\"insufficient_scope\""),
+            "{challenge}"
+        );
+        assert!(
+            challenge.contains(&format!("scope=\"{}\"", scope.as_str())),
+            "{}: {challenge}",
+            route.operation
+        );
     }
-    let log = world.server.app.ledger.read_events(writ_core::Position(before), 1_000).unwrap();
-    let made = log.iter().filter(|(_, bytes)| !String::from_utf8_lossy(bytes).contains("operator"));
+    let log = world
+        .server
+        .app
+        .ledger
+        .read_events(writ_core::Position(before), 1_000)
+        .unwrap();
+    let made = log
+        .iter()
+        .filter(|(_, bytes)| !String::from_utf8_lossy(bytes).contains("operator"));
     assert_eq!(made.count(), 0, "nothing but our own preparations");
 }
 
 #[actix_web::test]
 async fn only_a_live_token_for_the_management_api_counts() {
     let world = World::new().await;
-    let api = world.server.api("https://x.example", &["x"], Default::default()).await;
+    let api = world
+        .server
+        .api("https://x.example", &["x"], Default::default())
+        .await;
     let job = world.server.application(api, &["x"]).await;
     let foreign = world.server.access_token(&job, &[("scope", "x")]).await;
     for header in [
@@ -586,7 +880,10 @@ async fn only_a_live_token_for_the_management_api_counts() {
             .insert_header(("authorization", header.clone()));
         let answer = world.server.send(request).await;
         bad(&answer, 401, "invalid_token");
-        assert!(answer.header("www-authenticate").contains("invalid_token"), "{header}");
+        assert!(
+            answer.header("www-authenticate").contains("invalid_token"),
+            "{header}"
+        );
     }
     let twice = TestRequest::get()
         .uri("/api/v1/roles")
@@ -595,21 +892,49 @@ async fn only_a_live_token_for_the_management_api_counts() {
     bad(&world.server.send(twice).await, 400, "header_malformed");
 
     // Taken away after the token was issued.
-    let helper = world.administrator(&[ManagementScope::RolesRead, ManagementScope::RolesWrite]).await;
-    let id = world.server.app.validate_token(&helper).unwrap().application;
+    let helper = world
+        .administrator(&[ManagementScope::RolesRead, ManagementScope::RolesWrite])
+        .await;
+    let id = world
+        .server
+        .app
+        .validate_token(&helper)
+        .unwrap()
+        .application;
     let management = "urn%3Awrit%3Amanagement";
     let less = json!({ "scopes": ["writ:roles:read"] });
     let grant = format!("/applications/{id}/authorized-apis/{management}");
     good(&world.patch(&grant, less).await, 200);
-    let lesser = World { token: helper.clone(), ..world };
+    let lesser = World {
+        token: helper.clone(),
+        ..world
+    };
     good(&lesser.get("/roles").await, 200);
-    bad(&lesser.post("/roles", json!({ "name": "x" })).await, 403, "scope_missing");
-    let world = World { token: lesser.server.admin_token(&lesser.server.admin).await, ..lesser };
-    good(&world.patch(&format!("/applications/{id}"), json!({ "enabled": false })).await, 200);
-    let disabled = World { token: helper, ..world };
+    bad(
+        &lesser.post("/roles", json!({ "name": "x" })).await,
+        403,
+        "scope_missing",
+    );
+    let world = World {
+        token: lesser.server.admin_token(&lesser.server.admin).await,
+        ..lesser
+    };
+    good(
+        &world
+            .patch(&format!("/applications/{id}"), json!({ "enabled": false }))
+            .await,
+        200,
+    );
+    let disabled = World {
+        token: helper,
+        ..world
+    };
     bad(&disabled.get("/roles").await, 401, "invalid_token");
     disabled.server.clock.advance(Duration::from_secs(901));
-    let world = World { token: disabled.server.admin_token(&disabled.server.admin).await, ..disabled };
+    let world = World {
+        token: disabled.server.admin_token(&disabled.server.admin).await,
+        ..disabled
+    };
     world.server.clock.advance(Duration::from_secs(901));
     bad(&world.get("/roles").await, 401, "invalid_token");
 }
@@ -619,16 +944,39 @@ async fn escalation_is_refused_over_http() {
     use ManagementScope as S;
     let world = World::new().await;
     let admin = world.server.admin.client_id.clone();
-    let all_but_settings: Vec<S> =
-        S::ALL.iter().copied().filter(|scope| *scope != S::SettingsWrite).collect();
+    let all_but_settings: Vec<S> = S::ALL
+        .iter()
+        .copied()
+        .filter(|scope| *scope != S::SettingsWrite)
+        .collect();
     let helper = world.administrator(&all_but_settings).await;
-    let own = world.server.app.validate_token(&helper).unwrap().application;
-    let world = World { token: helper, ..world };
+    let own = world
+        .server
+        .app
+        .validate_token(&helper)
+        .unwrap()
+        .application;
+    let world = World {
+        token: helper,
+        ..world
+    };
     let head = world.server.head();
     let path = format!("/applications/{admin}");
-    bad(&world.post(&format!("{path}/secrets"), json!({})).await, 403, "actor_outranked");
-    bad(&world.patch(&path, json!({ "labels": { "a": "b" } })).await, 403, "actor_outranked");
-    bad(&world.patch(&path, json!({ "name": "x" })).await, 403, "actor_outranked");
+    bad(
+        &world.post(&format!("{path}/secrets"), json!({})).await,
+        403,
+        "actor_outranked",
+    );
+    bad(
+        &world.patch(&path, json!({ "labels": { "a": "b" } })).await,
+        403,
+        "actor_outranked",
+    );
+    bad(
+        &world.patch(&path, json!({ "name": "x" })).await,
+        403,
+        "actor_outranked",
+    );
     let more = json!({ "scopes": ["writ:settings:write"] });
     let grant = format!("/applications/{own}/authorized-apis/urn%3Awrit%3Amanagement");
     bad(&world.patch(&grant, more).await, 403, "authority_missing");
@@ -636,14 +984,34 @@ async fn escalation_is_refused_over_http() {
     bad(&world.post("/roles", role).await, 403, "authority_missing");
     let loosened = json!({ "requires_authorization": false });
     let management = "/api-resources/urn%3Awrit%3Amanagement";
-    bad(&world.patch(management, loosened).await, 403, "management_api_fixed");
+    bad(
+        &world.patch(management, loosened).await,
+        403,
+        "management_api_fixed",
+    );
     bad(&world.delete(management).await, 403, "management_api_fixed");
     let scope = format!("{management}/scopes/writ:x");
-    bad(&world.put(&scope, json!({})).await, 403, "management_api_fixed");
-    bad(&world.delete(&format!("{path}?cascade=true")).await, 409, "last_administrator");
-    bad(&world.patch(&path, json!({ "enabled": false })).await, 409, "last_administrator");
+    bad(
+        &world.put(&scope, json!({})).await,
+        403,
+        "management_api_fixed",
+    );
+    bad(
+        &world.delete(&format!("{path}?cascade=true")).await,
+        409,
+        "last_administrator",
+    );
+    bad(
+        &world.patch(&path, json!({ "enabled": false })).await,
+        409,
+        "last_administrator",
+    );
     let new = json!({ "identifier": "urn:writ:else", "name": "x" });
-    bad(&world.post("/api-resources", new).await, 403, "management_api_fixed");
+    bad(
+        &world.post("/api-resources", new).await,
+        403,
+        "management_api_fixed",
+    );
     assert_eq!(world.server.head(), head);
 }
 
@@ -666,32 +1034,81 @@ async fn bad_bodies() {
     let json = Some("application/json");
     let named = |body: &str| body.as_bytes().to_vec();
     for (body, status, code, says) in [
-        (named("{\"name\": \"x\""), 400, "body_malformed", "line 1 column 12"),
-        (named("{\"name\": \"x\",\n\"scope\": []}"), 400, "body_invalid", "`scope`"),
-        (named("{\"name\": \"x\", \"name\": \"y\"}"), 400, "body_invalid", "is there twice"),
-        (named("{\"name\": 1}"), 400, "body_invalid", "expected a string"),
+        (
+            named("{\"name\": \"x\""),
+            400,
+            "body_malformed",
+            "line 1 column 12",
+        ),
+        (
+            named("{\"name\": \"x\",\n\"scope\": []}"),
+            400,
+            "body_invalid",
+            "`scope`",
+        ),
+        (
+            named("{\"name\": \"x\", \"name\": \"y\"}"),
+            400,
+            "body_invalid",
+            "is there twice",
+        ),
+        (
+            named("{\"name\": 1}"),
+            400,
+            "body_invalid",
+            "expected a string",
+        ),
         (named("{}"), 400, "body_invalid", "missing field `name`"),
         (named("[]"), 400, "body_invalid", "JSON object"),
         (named(""), 400, "body_malformed", "EOF"),
-        (b"{\"name\": \"\xff\"}".to_vec(), 400, "body_malformed", "not UTF-8"),
+        (
+            b"{\"name\": \"\xff\"}".to_vec(),
+            400,
+            "body_malformed",
+            "not UTF-8",
+        ),
         (named("{\"name\": \"\"}"), 422, "value_invalid", "name"),
-        (named("{\"name\": \"a\\u0000b\"}"), 422, "value_invalid", "name"),
-        (named("{\"name\": \"x\", \"scopes\": [\"a b\"]}"), 422, "value_invalid", "scopes[0]"),
+        (
+            named("{\"name\": \"a\\u0000b\"}"),
+            422,
+            "value_invalid",
+            "name",
+        ),
+        (
+            named("{\"name\": \"x\", \"scopes\": [\"a b\"]}"),
+            422,
+            "value_invalid",
+            "scopes[0]",
+        ),
     ] {
         let answer = raw(body, json).await;
         let detail = text(&bad(&answer, status, code), "detail");
         assert!(detail.contains(says), "{detail}");
     }
-    bad(&raw(named("{\"name\": \"x\"}"), None).await, 415, "media_type_unsupported");
-    bad(&raw(named("{\"name\": \"x\"}"), Some("text/plain")).await, 415, "media_type_unsupported");
+    bad(
+        &raw(named("{\"name\": \"x\"}"), None).await,
+        415,
+        "media_type_unsupported",
+    );
+    bad(
+        &raw(named("{\"name\": \"x\"}"), Some("text/plain")).await,
+        415,
+        "media_type_unsupported",
+    );
     let large = format!("{{\"name\": \"{}\"}}", "x".repeat(1024 * 1024));
     bad(&raw(large.into_bytes(), json).await, 413, "body_too_large");
     let scopes: Vec<String> = (0..10_000).map(|i| format!("scope:{i}")).collect();
-    let answer = world.post("/roles", json!({ "name": "x", "scopes": scopes })).await;
+    let answer = world
+        .post("/roles", json!({ "name": "x", "scopes": scopes }))
+        .await;
     bad(&answer, 422, "limit_reached");
     let scopes: Vec<Value> = scopes.iter().map(|name| json!({ "name": name })).collect();
     let body = json!({ "identifier": COURSES, "name": "x", "scopes": scopes });
-    bad(&world.post("/api-resources", body).await, 422, "limit_reached");
+    bad(
+        &world.post("/api-resources", body).await,
+        422,
+        "limit_reached",
+    );
     let answer = world.send("DELETE", "/roles/role_0", &[], json!({})).await;
     bad(&answer, 400, "body_malformed");
     assert_eq!(world.server.head(), head);
@@ -704,7 +1121,11 @@ async fn bad_paths_and_methods() {
         ("/applications/..", 400, "path_malformed"),
         ("/applications/%2e%2e/settings", 400, "path_malformed"),
         ("/applications/../settings", 400, "path_malformed"),
-        ("/applications/..%2f..%2fetc%2fpasswd", 404, "application_unknown"),
+        (
+            "/applications/..%2f..%2fetc%2fpasswd",
+            404,
+            "application_unknown",
+        ),
         ("/applications/%00", 404, "application_unknown"),
         ("/applications/%ff", 400, "path_malformed"),
         ("/applications/%zz", 400, "path_malformed"),
@@ -733,20 +1154,60 @@ async fn bad_paths_and_methods() {
 #[actix_web::test]
 async fn bad_queries_and_headers() {
     let world = World::new().await;
-    for query in ["x=1", "limit=0", "limit=201", "limit=a", "limit=1&limit=2", "after", "name=%"] {
+    for query in [
+        "x=1",
+        "limit=0",
+        "limit=201",
+        "limit=a",
+        "limit=1&limit=2",
+        "after",
+        "name=%",
+    ] {
         let answer = world.get(&format!("/roles?{query}")).await;
-        let code = if query == "after" { "cursor_invalid" } else { "query_malformed" };
+        let code = if query == "after" {
+            "cursor_invalid"
+        } else {
+            "query_malformed"
+        };
         bad(&answer, 400, code);
     }
     // A token belongs into the header (RFC 6750 §2.3).
-    bad(&world.get("/roles?access_token=x").await, 400, "query_malformed");
-    bad(&world.get("/roles?as_of=tomorrow").await, 400, "as_of_invalid");
-    bad(&world.get("/roles?as_of=2999-01-01T00:00:00Z").await, 400, "as_of_invalid");
-    bad(&world.get("/roles?as_of=1999-01-01T00:00:00Z").await, 400, "as_of_invalid");
+    bad(
+        &world.get("/roles?access_token=x").await,
+        400,
+        "query_malformed",
+    );
+    bad(
+        &world.get("/roles?as_of=tomorrow").await,
+        400,
+        "as_of_invalid",
+    );
+    bad(
+        &world.get("/roles?as_of=2999-01-01T00:00:00Z").await,
+        400,
+        "as_of_invalid",
+    );
+    bad(
+        &world.get("/roles?as_of=1999-01-01T00:00:00Z").await,
+        400,
+        "as_of_invalid",
+    );
     let head = world.server.head();
-    bad(&world.get(&format!("/roles?as_of={head}")).await, 400, "as_of_invalid");
-    bad(&world.post("/roles?as_of=1", json!({ "name": "x" })).await, 400, "query_malformed");
-    bad(&world.delete("/roles/role_0?cascade=yes").await, 400, "query_malformed");
+    bad(
+        &world.get(&format!("/roles?as_of={head}")).await,
+        400,
+        "as_of_invalid",
+    );
+    bad(
+        &world.post("/roles?as_of=1", json!({ "name": "x" })).await,
+        400,
+        "query_malformed",
+    );
+    bad(
+        &world.delete("/roles/role_0?cascade=yes").await,
+        400,
+        "query_malformed",
+    );
     let long = "k".repeat(256);
     for (name, value) in [
         ("idempotency-key", "a b"),
@@ -754,19 +1215,39 @@ async fn bad_queries_and_headers() {
         ("if-match", "\"5\""),
         ("writ-reason", ""),
     ] {
-        let answer = world.send("POST", "/roles", &[(name, value)], json!({ "name": "x" })).await;
+        let answer = world
+            .send("POST", "/roles", &[(name, value)], json!({ "name": "x" }))
+            .await;
         bad(&answer, 400, "header_malformed");
     }
-    let answer = world.send("PATCH", "/settings", &[("if-match", "5")], json!({})).await;
+    let answer = world
+        .send("PATCH", "/settings", &[("if-match", "5")], json!({}))
+        .await;
     bad(&answer, 400, "header_malformed");
-    let answer = world.send("GET", "/roles", &[("writ-min-position", "x")], Value::Null).await;
+    let answer = world
+        .send("GET", "/roles", &[("writ-min-position", "x")], Value::Null)
+        .await;
     bad(&answer, 400, "header_malformed");
     let ahead = world.server.head().to_string();
-    let answer = world.send("GET", "/roles", &[("writ-min-position", &ahead)], Value::Null).await;
+    let answer = world
+        .send(
+            "GET",
+            "/roles",
+            &[("writ-min-position", &ahead)],
+            Value::Null,
+        )
+        .await;
     bad(&answer, 503, "behind");
     assert_eq!(answer.header("retry-after"), "1");
     let seen = (world.server.head() - 1).to_string();
-    let answer = world.send("GET", "/roles", &[("writ-min-position", &seen)], Value::Null).await;
+    let answer = world
+        .send(
+            "GET",
+            "/roles",
+            &[("writ-min-position", &seen)],
+            Value::Null,
+        )
+        .await;
     good(&answer, 200);
     assert_eq!(world.server.head(), head);
 }
@@ -776,8 +1257,10 @@ async fn of_two_creates_with_one_identifier_one_wins() {
     let world = World::new().await;
     let head = world.server.head();
     let body = || json!({ "identifier": COURSES, "name": "Courses" });
-    let (one, other) =
-        tokio::join!(world.post("/api-resources", body()), world.post("/api-resources", body()));
+    let (one, other) = tokio::join!(
+        world.post("/api-resources", body()),
+        world.post("/api-resources", body())
+    );
     let mut answers = [one, other];
     answers.sort_by_key(|answer| answer.status);
     good(&answers[0], 201);
@@ -791,7 +1274,9 @@ async fn a_stale_version_changes_nothing() {
     let (path, _) = world.job("Job").await;
     let etag = world.get(&path).await.header("etag").to_owned();
     let change = |name: &str| json!({ "name": name });
-    let matched = world.send("PATCH", &path, &[("if-match", &etag)], change("a")).await;
+    let matched = world
+        .send("PATCH", &path, &[("if-match", &etag)], change("a"))
+        .await;
     good(&matched, 200);
     assert_ne!(matched.header("etag"), etag);
     let head = world.server.head();
@@ -802,14 +1287,23 @@ async fn a_stale_version_changes_nothing() {
         ("POST", "/revoke-tokens", json!({})),
     ] {
         let path = format!("{path}{below}");
-        let stale = world.send(method, &path, &[("if-match", &etag)], body).await;
+        let stale = world
+            .send(method, &path, &[("if-match", &etag)], body)
+            .await;
         bad(&stale, 412, "version_stale");
     }
     assert_eq!(world.server.head(), head);
-    good(&world.send("PATCH", &path, &[("if-match", "*")], change("c")).await, 200);
+    good(
+        &world
+            .send("PATCH", &path, &[("if-match", "*")], change("c"))
+            .await,
+        200,
+    );
     world.courses().await;
     let scope = format!("{COURSES_IN_PATH}/scopes/courses:new");
-    let answer = world.send("PUT", &scope, &[("if-match", "*")], json!({})).await;
+    let answer = world
+        .send("PUT", &scope, &[("if-match", "*")], json!({}))
+        .await;
     bad(&answer, 412, "version_stale");
 }
 
@@ -817,10 +1311,14 @@ async fn a_stale_version_changes_nothing() {
 async fn a_repeat_is_carried_out_once() {
     let world = World::new().await;
     let key: Headers<'_> = &[("idempotency-key", "4711")];
-    let first = world.send("POST", "/applications", key, json!({ "name": "Job" })).await;
+    let first = world
+        .send("POST", "/applications", key, json!({ "name": "Job" }))
+        .await;
     let made = good(&first, 201);
     let head = world.server.head();
-    let again = world.send("POST", "/applications", key, json!({ "name": "Job" })).await;
+    let again = world
+        .send("POST", "/applications", key, json!({ "name": "Job" }))
+        .await;
     assert_eq!(good(&again, 201), made);
     assert_eq!(again.header("location"), first.header("location"));
     assert_eq!(again.header("writ-position"), first.header("writ-position"));
@@ -828,7 +1326,11 @@ async fn a_repeat_is_carried_out_once() {
         ("/applications", json!({ "name": "Other" })),
         ("/roles", json!({ "name": "Job" })),
     ] {
-        bad(&world.send("POST", path, key, body).await, 422, "idempotency_key_reused");
+        bad(
+            &world.send("POST", path, key, body).await,
+            422,
+            "idempotency_key_reused",
+        );
     }
     assert_eq!(world.server.head(), head);
 
@@ -843,25 +1345,45 @@ async fn a_repeat_is_carried_out_once() {
     assert_eq!(again["code"], "secret_already_shown");
     assert!(again.get("secret").is_none());
     // The key is the caller's own.
-    let other = World { token: world.administrator(ManagementScope::ALL).await, ..world };
+    let other = World {
+        token: world.administrator(ManagementScope::ALL).await,
+        ..world
+    };
     let theirs = good(&other.send("POST", &secrets, key, json!({})).await, 201);
     assert_ne!(theirs["id"], secret["id"]);
-    let world = World { token: other.server.admin_token(&other.server.admin).await, ..other };
+    let world = World {
+        token: other.server.admin_token(&other.server.admin).await,
+        ..other
+    };
 
     // Removed since.
     let one = format!("{secrets}/{}", text(&secret, "id"));
     good(&world.delete(&one).await, 204);
-    bad(&world.send("POST", &secrets, key, json!({})).await, 410, "gone");
+    bad(
+        &world.send("POST", &secrets, key, json!({})).await,
+        410,
+        "gone",
+    );
     let key: Headers<'_> = &[("idempotency-key", "4713")];
     good(&world.send("DELETE", &path, key, Value::Null).await, 204);
     good(&world.send("DELETE", &path, key, Value::Null).await, 204);
     let key: Headers<'_> = &[("idempotency-key", "4711")];
-    let gone = world.send("POST", "/applications", key, json!({ "name": "Job" })).await;
+    let gone = world
+        .send("POST", "/applications", key, json!({ "name": "Job" }))
+        .await;
     bad(&gone, 410, "gone");
     // Forgotten after a day.
-    world.server.clock.advance(Duration::from_secs(24 * 3600 + 1));
-    let world = World { token: world.server.admin_token(&world.server.admin).await, ..world };
-    let new = world.send("POST", "/applications", key, json!({ "name": "Job" })).await;
+    world
+        .server
+        .clock
+        .advance(Duration::from_secs(24 * 3600 + 1));
+    let world = World {
+        token: world.server.admin_token(&world.server.admin).await,
+        ..world
+    };
+    let new = world
+        .send("POST", "/applications", key, json!({ "name": "Job" }))
+        .await;
     assert_ne!(good(&new, 201)["id"], made["id"]);
 }
 
@@ -871,23 +1393,40 @@ async fn repeats_of_everything_that_makes_something() {
     let (path, _) = world.job("Job").await;
     world.courses().await;
     for (i, (path, body, id)) in [
-        ("/api-resources".to_owned(), json!({ "identifier": "a:b", "name": "x" }), "id"),
+        (
+            "/api-resources".to_owned(),
+            json!({ "identifier": "a:b", "name": "x" }),
+            "id",
+        ),
         ("/roles".to_owned(), json!({ "name": "x" }), "id"),
-        ("/signing-keys".to_owned(), json!({ "algorithm": "ES256" }), "kid"),
-        (format!("{path}/authorized-apis"), json!({ "api": COURSES }), "api"),
+        (
+            "/signing-keys".to_owned(),
+            json!({ "algorithm": "ES256" }),
+            "kid",
+        ),
+        (
+            format!("{path}/authorized-apis"),
+            json!({ "api": COURSES }),
+            "api",
+        ),
     ]
     .into_iter()
     .enumerate()
     {
         let key = format!("key-{i}");
         let headers = [("idempotency-key", key.as_str())];
-        let first = good(&world.send("POST", &path, &headers, body.clone()).await, 201);
+        let first = good(
+            &world.send("POST", &path, &headers, body.clone()).await,
+            201,
+        );
         let head = world.server.head();
         let again = good(&world.send("POST", &path, &headers, body).await, 201);
         assert_eq!(first[id], again[id], "{path}");
         assert_eq!(world.server.head(), head);
         if id == "kid" {
-            let other = world.send("POST", &path, &headers, json!({ "algorithm": "EdDSA" })).await;
+            let other = world
+                .send("POST", &path, &headers, json!({ "algorithm": "EdDSA" }))
+                .await;
             bad(&other, 422, "idempotency_key_reused");
         }
     }
@@ -898,21 +1437,47 @@ async fn reasons_can_be_read_and_belong_to_events() {
     let world = World::new().await;
     let reason: Headers<'_> = &[("writ-reason", "Ticket 4711")];
     let at = world.server.head();
-    good(&world.send("POST", "/roles", reason, json!({ "name": "a" })).await, 201);
+    good(
+        &world
+            .send("POST", "/roles", reason, json!({ "name": "a" }))
+            .await,
+        201,
+    );
     let plain = good(&world.get(&format!("/events?from={at}")).await, 200);
-    assert_eq!(plain["items"][0]["event"]["reason"].as_str().unwrap().len(), 64);
+    assert_eq!(
+        plain["items"][0]["event"]["reason"].as_str().unwrap().len(),
+        64
+    );
     assert!(!plain.to_string().contains("4711"));
-    let told = good(&world.get(&format!("/events?from={at}&reasons=true")).await, 200);
+    let told = good(
+        &world.get(&format!("/events?from={at}&reasons=true")).await,
+        200,
+    );
     assert_eq!(told["items"][0]["reason"], "Ticket 4711");
-    // A refused change leaves no text behind.
-    let notes = |world: &World| {
-        let all = world.server.app.ledger.read_events(writ_core::Position(0), 10_000).unwrap();
-        all.iter().filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains("\"reason\"")).count()
-    };
-    let before = notes(&world);
-    let refused = world.send("POST", "/roles", reason, json!({ "name": "a" })).await;
+    // A change that is refused, or repeated, leaves no text behind.
+    let notes = || files(&world.server.data_dir().join("notes"));
+    assert_eq!(notes(), 1);
+    let refused = world
+        .send("POST", "/roles", reason, json!({ "name": "a" }))
+        .await;
     bad(&refused, 409, "role_name_taken");
-    assert_eq!(notes(&world), before);
+    assert_eq!(notes(), 1);
+    let headers = [("writ-reason", "Ticket 4712"), ("idempotency-key", "1")];
+    for _ in 0..2 {
+        let made = world
+            .send("POST", "/roles", &headers, json!({ "name": "b" }))
+            .await;
+        good(&made, 201);
+        assert_eq!(notes(), 2);
+    }
+}
+
+fn files(directory: &std::path::Path) -> usize {
+    std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files(&path) } else { 1 })
+        .sum()
 }
 
 #[actix_web::test]
@@ -921,10 +1486,18 @@ async fn removal_names_the_users_or_cascades() {
     world.courses().await;
     let (path, id) = world.job("Publishing job").await;
     let grant = json!({ "api": COURSES, "scopes": ["courses:read"] });
-    good(&world.post(&format!("{path}/authorized-apis"), grant).await, 201);
+    good(
+        &world.post(&format!("{path}/authorized-apis"), grant).await,
+        201,
+    );
     let role = json!({ "name": "reader", "scopes": ["courses:read"] });
     let role = text(&good(&world.post("/roles", role).await, 201), "id");
-    good(&world.put(&format!("{path}/roles/{role}"), Value::Null).await, 200);
+    good(
+        &world
+            .put(&format!("{path}/roles/{role}"), Value::Null)
+            .await,
+        200,
+    );
     let guard = json!({ "guards": [id] });
     good(&world.patch(COURSES_IN_PATH, guard).await, 200);
     let head = world.server.head();
@@ -937,14 +1510,20 @@ async fn removal_names_the_users_or_cascades() {
     ] {
         let problem = bad(&world.delete(&removed).await, 409, "in_use");
         let users = problem["users"].as_array().unwrap();
-        assert!(users.iter().any(|u| u["entity"] == user.as_str()), "{problem}");
+        assert!(
+            users.iter().any(|u| u["entity"] == user.as_str()),
+            "{problem}"
+        );
         assert!(users.iter().all(|u| u["name"].is_string()));
     }
     assert_eq!(world.server.head(), head);
     good(&world.delete(&format!("{scope}?cascade=true")).await, 204);
     let application = world.get(&path).await.json();
     assert_eq!(application["authorized_apis"][0]["scopes"], json!([]));
-    assert_eq!(world.get(&format!("/roles/{role}")).await.json()["scopes"], json!([]));
+    assert_eq!(
+        world.get(&format!("/roles/{role}")).await.json()["scopes"],
+        json!([])
+    );
     for removed in [format!("/roles/{role}"), path, COURSES_IN_PATH.to_owned()] {
         good(&world.delete(&format!("{removed}?cascade=true")).await, 204);
     }
@@ -972,8 +1551,16 @@ async fn pages_join_to_the_whole_list() {
     }
     assert_eq!(joined, *whole["items"].as_array().unwrap());
     assert_eq!(joined.len(), 8);
-    bad(&world.get("/applications?after=!").await, 400, "cursor_invalid");
-    bad(&world.get("/applications?after=YXBpXzE").await, 400, "cursor_invalid");
+    bad(
+        &world.get("/applications?after=!").await,
+        400,
+        "cursor_invalid",
+    );
+    bad(
+        &world.get("/applications?after=YXBpXzE").await,
+        400,
+        "cursor_invalid",
+    );
 }
 
 /// Everything that can be read, at one state of the log.
@@ -1009,30 +1596,60 @@ async fn a_past_state_answers_the_same_bytes_for_ever() {
     let world = World::new().await;
     world.courses().await;
     let (path, _) = world.job("Job").await;
-    good(&world.post(&format!("{path}/secrets"), json!({})).await, 201);
+    good(
+        &world.post(&format!("{path}/secrets"), json!({})).await,
+        201,
+    );
     let grant = json!({ "api": COURSES, "scopes": ["courses:read"] });
-    good(&world.post(&format!("{path}/authorized-apis"), grant).await, 201);
+    good(
+        &world.post(&format!("{path}/authorized-apis"), grant).await,
+        201,
+    );
     good(&world.post("/roles", json!({ "name": "r" })).await, 201);
     let as_of = (world.server.head() - 1).to_string();
     let moment = world.server.app.now().to_string();
     let before = everything(&world, &as_of).await;
 
     world.server.clock.advance(Duration::from_secs(60));
-    good(&world.delete(&format!("{COURSES_IN_PATH}?cascade=true")).await, 204);
+    good(
+        &world
+            .delete(&format!("{COURSES_IN_PATH}?cascade=true"))
+            .await,
+        204,
+    );
     good(&world.delete(&path).await, 204);
-    good(&world.patch("/settings", json!({ "tokens.lifetime_seconds": 30 })).await, 200);
-    good(&world.patch("/roles/role_0", json!({ "name": "s" })).await, 200);
+    good(
+        &world
+            .patch("/settings", json!({ "tokens.lifetime_seconds": 30 }))
+            .await,
+        200,
+    );
+    good(
+        &world.patch("/roles/role_0", json!({ "name": "s" })).await,
+        200,
+    );
     assert_eq!(everything(&world, &as_of).await, before);
-    assert_eq!(everything(&world, &moment).await, before, "the moment is that position");
+    assert_eq!(
+        everything(&world, &moment).await,
+        before,
+        "the moment is that position"
+    );
 
-    let world = World { server: world.server.restart(), token: world.token };
+    let world = World {
+        server: world.server.restart(),
+        token: world.token,
+    };
     assert_eq!(everything(&world, &as_of).await, before);
     bad(&world.get(&path).await, 404, "application_unknown");
     let then = world.get(&format!("{path}?as_of={as_of}")).await;
     assert_eq!(good(&then, 200)["name"], "Job");
     assert_eq!(then.header("writ-position"), as_of);
     // It was not there yet.
-    bad(&world.get(&format!("{path}?as_of=3")).await, 404, "application_unknown");
+    bad(
+        &world.get(&format!("{path}?as_of=3")).await,
+        404,
+        "application_unknown",
+    );
 }
 
 #[actix_web::test]
@@ -1041,13 +1658,20 @@ async fn everything_in_the_table_can_be_reached() {
     for route in routes() {
         let path = filled(route.path, "x");
         let body = Some(body_of(route.operation)).filter(|_| route.body.is_some());
-        let answer = world.send(route.method.as_str(), &path, &[], body.unwrap_or_default()).await;
-        let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+        let answer = world
+            .send(route.method.as_str(), &path, &[], body.unwrap_or_default())
+            .await;
+        let code = answer.json()["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let code = code.as_str();
-        assert!(!matches!(code, "not_found" | "method_not_allowed"), "{}", route.operation);
+        assert!(
+            !matches!(code, "not_found" | "method_not_allowed"),
+            "{}",
+            route.operation
+        );
         assert!(answer.status.as_u16() < 500, "{} {code}", route.operation);
-        let reads = answer.header("writ-position").is_empty() || route.kind == Kind::Read;
-        assert!(reads || code.is_empty(), "{}", route.operation);
     }
 }
 
@@ -1057,11 +1681,17 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
     for denial in [
         Denial::ApplicationUnusable,
         Denial::ScopeMalformed,
-        Denial::ScopesUnauthorized { scopes: names.clone() },
+        Denial::ScopesUnauthorized {
+            scopes: names.clone(),
+        },
         Denial::NothingToGrant,
         Denial::TooManyResources,
-        Denial::ResourceUnauthorized { resource: "x".into() },
-        Denial::SeveralResources { identifiers: names.clone() },
+        Denial::ResourceUnauthorized {
+            resource: "x".into(),
+        },
+        Denial::SeveralResources {
+            identifiers: names.clone(),
+        },
         Denial::ProfilesDiffer { identifiers: names },
         Denial::ManagementAlone,
     ] {
@@ -1088,9 +1718,16 @@ fn whatever_comes_in_is_answered() {
         "(%[0-9a-fA-F]{2}){1,4}",
         "[%.~:@!$&'()*+,;=-]{1,4}",
     ];
-    let path = proptest::collection::vec(part, 0..5).prop_map(|parts| format!("/{}", parts.join("/")));
+    let path =
+        proptest::collection::vec(part, 0..5).prop_map(|parts| format!("/{}", parts.join("/")));
     let query = "(limit|after|as_of|from|entity|cascade|name|label|=|&|%|[0-9]{1,3}|%ff|\\+){0,8}";
-    let method = prop_oneof![Just("GET"), Just("POST"), Just("PATCH"), Just("PUT"), Just("DELETE")];
+    let method = prop_oneof![
+        Just("GET"),
+        Just("POST"),
+        Just("PATCH"),
+        Just("PUT"),
+        Just("DELETE")
+    ];
     let header = prop_oneof![
         Just("if-match"),
         Just("idempotency-key"),
@@ -1113,7 +1750,10 @@ fn whatever_comes_in_is_answered() {
         let behind = answer.json()["code"] == "behind";
         prop_assert!(status < 500 || behind, "{method} {uri}: {status}");
         if status >= 400 && method != "HEAD" {
-            prop_assert!(answer.json()["code"].is_string(), "{method} {uri}: {status}");
+            prop_assert!(
+                answer.json()["code"].is_string(),
+                "{method} {uri}: {status}"
+            );
         }
         Ok(())
     });
