@@ -1,7 +1,10 @@
 //! How long does a token take, and which part of it? Authorization alone, signing alone, and the
 //! whole path in process: authenticate, entitle, judge, sign, record.
 
-#![expect(missing_docs, reason = "criterion's macros make functions that nobody calls by name")]
+#![expect(
+    missing_docs,
+    reason = "criterion's macros make functions that nobody calls by name"
+)]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -16,7 +19,10 @@ fn authorize_among_10k_applications(c: &mut Criterion) {
     let id: ApplicationId = world.client_id.parse().expect("an id");
     let (resource, scope) = (identifier(Algorithm::ES256), scope(Algorithm::ES256));
     let resources = [resource.as_str()];
-    let ask = Ask { scope: Some(&scope), resources: &resources };
+    let ask = Ask {
+        scope: Some(&scope),
+        resources: &resources,
+    };
     c.bench_function("authorize_among_10k_applications", |b| {
         b.iter(|| authorize(&world.app.index(), black_box(id), ask).expect("granted"));
     });
@@ -51,7 +57,10 @@ fn issue_in_process(c: &mut Criterion) {
     let world = World::new();
     let runtime = actix_web::rt::System::new();
     let mut group = c.benchmark_group("issue_in_process");
-    for (mode, name) in [(RecordMode::Off, "unrecorded"), (RecordMode::Durable, "durable")] {
+    for (mode, name) in [
+        (RecordMode::Off, "unrecorded"),
+        (RecordMode::Durable, "durable"),
+    ] {
         world.record(mode);
         for algorithm in Algorithm::ALL {
             let (resource, scope) = (identifier(algorithm), scope(algorithm));
@@ -62,17 +71,29 @@ fn issue_in_process(c: &mut Criterion) {
                     presented_secret: &world.client_secret,
                     method: "client_secret_post",
                 },
-                ask: Ask { scope: Some(&scope), resources: &resources },
+                ask: Ask {
+                    scope: Some(&scope),
+                    resources: &resources,
+                },
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             };
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
-                b.iter(|| runtime.block_on(issue(&world.app, &request())).expect("a token"));
+                b.iter(|| {
+                    runtime
+                        .block_on(issue(&world.app, &request()))
+                        .expect("a token")
+                });
             });
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, authorize_among_10k_applications, sign, issue_in_process);
+criterion_group!(
+    benches,
+    authorize_among_10k_applications,
+    sign,
+    issue_in_process
+);
 criterion_main!(benches);

@@ -1,7 +1,10 @@
 //! How long does it take to say whether a token is good? Validation against the live index for
 //! each algorithm, and a whole introspection through the HTTP routes in process.
 
-#![expect(missing_docs, reason = "criterion's macros make functions that nobody calls by name")]
+#![expect(
+    missing_docs,
+    reason = "criterion's macros make functions that nobody calls by name"
+)]
 
 use actix_web::body::to_bytes;
 use actix_web::test::{TestRequest, call_service, init_service};
@@ -23,12 +26,18 @@ fn token(world: &World, algorithm: Algorithm) -> String {
             presented_secret: &world.client_secret,
             method: "client_secret_post",
         },
-        ask: Ask { scope: None, resources: &[&resource] },
+        ask: Ask {
+            scope: None,
+            resources: &[&resource],
+        },
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         traceparent: "",
     };
     let runtime = actix_web::rt::System::new();
-    runtime.block_on(issue(&world.app, &request)).expect("a token").access_token
+    runtime
+        .block_on(issue(&world.app, &request))
+        .expect("a token")
+        .access_token
 }
 
 fn decode_and_validate(c: &mut Criterion) {
@@ -70,8 +79,13 @@ fn introspect(c: &mut Criterion) {
             system.block_on(call_service(&service, request.to_request()))
         };
         // An inactive token is answered sooner: make sure that this is not what is measured.
-        let body = system.block_on(to_bytes(ask().into_body())).unwrap_or_default();
-        assert!(body.starts_with(b"{\"active\":true"), "the token should be active");
+        let body = system
+            .block_on(to_bytes(ask().into_body()))
+            .unwrap_or_default();
+        assert!(
+            body.starts_with(b"{\"active\":true"),
+            "the token should be active"
+        );
         group.bench_function(BenchmarkId::from_parameter(algorithm), |b| b.iter(ask));
     }
     group.finish();

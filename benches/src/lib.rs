@@ -55,13 +55,21 @@ impl World {
             create_api(&app, id, algorithm);
         }
         let queued: Vec<_> = (0..APPLICATIONS)
-            .map(|_| app.ledger.execute(submission(&app, new_application(&app).1)))
+            .map(|_| {
+                app.ledger
+                    .execute(submission(&app, new_application(&app).1))
+            })
             .collect();
         for pending in queued {
             pending.wait().expect("accepted");
         }
         let (client_id, client_secret) = (id.to_string(), secret.expose().to_owned());
-        Self { app, client_id, client_secret, _directory: directory }
+        Self {
+            app,
+            client_id,
+            client_secret,
+            _directory: directory,
+        }
     }
 
     /// Changes how issuances are recorded.
@@ -69,8 +77,10 @@ impl World {
     /// # Panics
     /// When the log cannot be written.
     pub fn record(&self, mode: RecordMode) {
-        let change =
-            SettingsChange { issuance_record: Some(mode), ..SettingsChange::default() };
+        let change = SettingsChange {
+            issuance_record: Some(mode),
+            ..SettingsChange::default()
+        };
         execute(&self.app, Command::ChangeSettings { change });
     }
 }
@@ -97,7 +107,15 @@ fn new_application(app: &App) -> (ApplicationId, Command) {
     let id = ApplicationId(app.ids.next_id());
     let name = "A job".parse().expect("a name");
     let (labels, token_settings) = (Labels::default(), TokenSettings::default());
-    (id, Command::CreateApplication { id, name, labels, token_settings })
+    (
+        id,
+        Command::CreateApplication {
+            id,
+            name,
+            labels,
+            token_settings,
+        },
+    )
 }
 
 fn create(app: &App, secret: &Secret) -> ApplicationId {
@@ -108,14 +126,23 @@ fn create(app: &App, secret: &Secret) -> ApplicationId {
         digest: secret.digest(),
         expires_at: None,
     };
-    execute(app, Command::AddSecret { application: id, secret: new });
+    execute(
+        app,
+        Command::AddSecret {
+            application: id,
+            secret: new,
+        },
+    );
     id
 }
 
 fn create_api(app: &App, application: ApplicationId, algorithm: Algorithm) {
     let scopes: Vec<NewScope> = ["publish", "read", "write", "review"]
         .map(|what| format!("{algorithm}:{what}").parse().expect("a scope"))
-        .map(|name| NewScope { name, description: None })
+        .map(|name| NewScope {
+            name,
+            description: None,
+        })
         .into();
     let granted = scopes.iter().map(|scope| scope.name.clone()).collect();
     let identifier = identifier(algorithm);
@@ -125,14 +152,25 @@ fn create_api(app: &App, application: ApplicationId, algorithm: Algorithm) {
             identifier: identifier.parse().expect("an identifier"),
             name: "An API".parse().expect("a name"),
             requires_authorization: true,
-            profile: TokenProfile { algorithm, ..TokenProfile::default() },
+            profile: TokenProfile {
+                algorithm,
+                ..TokenProfile::default()
+            },
             guards: vec![application],
             scopes,
         },
     )
     .index;
     let api = index.api_identified(&identifier).expect("just made").id;
-    execute(app, Command::AddGrant { application, api, mode: GrantMode::None, scopes: granted });
+    execute(
+        app,
+        Command::AddGrant {
+            application,
+            api,
+            mode: GrantMode::None,
+            scopes: granted,
+        },
+    );
 }
 
 fn submission(app: &App, command: Command) -> Submission {
@@ -140,5 +178,8 @@ fn submission(app: &App, command: Command) -> Submission {
 }
 
 fn execute(app: &App, command: Command) -> writ_ledger::Receipt {
-    app.ledger.execute(submission(app, command)).wait().expect("accepted")
+    app.ledger
+        .execute(submission(app, command))
+        .wait()
+        .expect("accepted")
 }

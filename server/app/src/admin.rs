@@ -33,8 +33,6 @@ pub use failure::Failure;
 pub use open::{Request, open, run};
 pub use openapi::document;
 pub use routes::{Kind, Method, Parameter, Route, routes};
-#[cfg(test)]
-pub(crate) use tokens::error_code;
 
 /// What becomes of a call.
 pub type Outcome = Result<Answer, Failure>;

@@ -8,13 +8,13 @@ use crate::net::TrustedProxies;
 use crate::telemetry::{CommandOutcome, Entity, Metrics};
 use crate::token::{self, TokenFault, ValidatedToken};
 use arc_swap::ArcSwap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use writ_core::{
     Algorithm, CommandId, Event, Index, KeyState, Kid, Millis, NewSigningKey, Refusal, Submission,
 };
-use zeroize::Zeroizing;
 use writ_ledger::{DataDir, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection};
+use zeroize::Zeroizing;
 
 /// The parts of a running server.
 #[derive(Debug)]
@@ -128,7 +128,11 @@ impl App {
                     | Event::SigningKeyRemoved(_)
             )
         };
-        if receipt.events.iter().any(|recorded| touches_keys(&recorded.event)) {
+        if receipt
+            .events
+            .iter()
+            .any(|recorded| touches_keys(&recorded.event))
+        {
             self.refresh_keys()?;
             for recorded in &receipt.events {
                 self.destroy_private_key(&recorded.event);
@@ -162,7 +166,10 @@ impl App {
     /// # Errors
     /// The first key that cannot be used; the others are in use.
     pub fn refresh_keys(&self) -> Result<(), KeyFault> {
-        let _turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let index = self.index();
         let keys = index.keys().map(AsRef::as_ref);
         let load = |kid: &Kid| self.private_key(kid);
@@ -221,7 +228,8 @@ impl App {
         }
         self.metrics.log_head(index.head().unwrap_or_default());
         self.metrics.writer_healthy(self.ledger.is_healthy());
-        self.metrics.issuance_healthy(self.issuances.ready().is_ok());
+        self.metrics
+            .issuance_healthy(self.issuances.ready().is_ok());
     }
 
     /// From now on this node says that it is not ready: it is about to stop.
@@ -236,13 +244,17 @@ impl App {
             return Some("stopping".into());
         }
         if let Some(cause) = self.ledger.fatal_cause() {
-            return Some(format!("the admin log is read-only until a restart: {cause}"));
+            return Some(format!(
+                "the admin log is read-only until a restart: {cause}"
+            ));
         }
         if let Err(fault) = self.issuances.ready() {
             return Some(fault.to_string());
         }
         let ring = self.keys.load();
-        let missing = Algorithm::ALL.into_iter().find(|algorithm| ring.signer(*algorithm).is_none());
+        let missing = Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| ring.signer(*algorithm).is_none());
         missing.map(|algorithm| format!("no key signs with {algorithm}"))
     }
 }
@@ -254,5 +266,9 @@ pub(crate) fn make_and_seal(
 ) -> Result<NewSigningKey, ExecuteError> {
     let key = generate(algorithm)?;
     store.put(key.kid.as_str(), &key.pkcs8)?;
-    Ok(NewSigningKey { kid: key.kid, algorithm, jwk: key.public_jwk })
+    Ok(NewSigningKey {
+        kid: key.kid,
+        algorithm,
+        jwk: key.public_jwk,
+    })
 }

@@ -12,8 +12,8 @@ use crate::net::TrustedProxies;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use writ_core::{
     Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
     SecretId, Submission,
@@ -43,7 +43,9 @@ pub enum BootstrapError {
     NoIssuer,
     /// sled is configured and not built in.
     #[cfg(not(feature = "sled"))]
-    #[error("store.engine is sled, which this binary was built without; build it with `--features sled`, or use redb")]
+    #[error(
+        "store.engine is sled, which this binary was built without; build it with `--features sled`, or use redb"
+    )]
     NoSled,
     /// The master key.
     #[error(transparent)]
@@ -128,8 +130,10 @@ fn init_in(
     for kid in store.list() {
         store.delete(&kid)?;
     }
-    let keys: Result<Vec<NewSigningKey>, ExecuteError> =
-        Algorithm::ALL.into_iter().map(|algorithm| make_and_seal(&store, algorithm)).collect();
+    let keys: Result<Vec<NewSigningKey>, ExecuteError> = Algorithm::ALL
+        .into_iter()
+        .map(|algorithm| make_and_seal(&store, algorithm))
+        .collect();
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
     let made = administrator.write_file(data.path(), issuer, options)?;
     let (application, secret) = (administrator.application, administrator.secret());
@@ -163,7 +167,11 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     let made = administrator.write_file(data.path(), issuer, options)?;
     let (application, secret) = (administrator.application, administrator.secret());
     let name = administrator.name;
-    let command = Command::RecoverAdministrator { application, name, secret };
+    let command = Command::RecoverAdministrator {
+        application,
+        name,
+        secret,
+    };
     execute(&ledger, "recover", CommandId(ids.next_id()), command)?;
     Ok(made(administrator.client_secret))
 }
@@ -175,7 +183,12 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
 pub fn reseal(config: &Config, new: &MasterKey) -> Result<usize, BootstrapError> {
     let data = DataDir::open(&config.data_dir)?;
     let engine = open_engine(&data, engine_kind(config)?, None)?;
-    let store = KeyStore::open(&data, engine.log_id(), sealing(&config.master_key()?), false)?;
+    let store = KeyStore::open(
+        &data,
+        engine.log_id(),
+        sealing(&config.master_key()?),
+        false,
+    )?;
     store.reseal(sealing(new))?;
     Ok(store.list().len())
 }
@@ -213,7 +226,11 @@ pub struct Surroundings {
 /// # Errors
 /// See [`BootstrapError`].
 pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, BootstrapError> {
-    let Surroundings { issuer, clock, random } = surroundings;
+    let Surroundings {
+        issuer,
+        clock,
+        random,
+    } = surroundings;
     let data = DataDir::open(&config.data_dir)?;
     let engine = open_engine(&data, engine_kind(config)?, None)?;
     let master = sealing(&config.master_key()?);
@@ -274,14 +291,14 @@ struct NewAdministrator {
 }
 
 impl NewAdministrator {
-    fn make(
-        ids: &Ids,
-        random: &dyn Random,
-        options: &InitOptions,
-    ) -> Result<Self, BootstrapError> {
+    fn make(ids: &Ids, random: &dyn Random, options: &InitOptions) -> Result<Self, BootstrapError> {
         Ok(Self {
             application: ApplicationId(ids.next_id()),
-            name: options.admin_name.as_deref().unwrap_or(ADMINISTRATOR).parse()?,
+            name: options
+                .admin_name
+                .as_deref()
+                .unwrap_or(ADMINISTRATOR)
+                .parse()?,
             secret_id: SecretId(ids.next_id()),
             client_secret: Secret::generate(random),
         })
@@ -289,7 +306,11 @@ impl NewAdministrator {
 
     fn secret(&self) -> NewSecret {
         let digest = self.client_secret.digest();
-        NewSecret { id: self.secret_id, digest, expires_at: None }
+        NewSecret {
+            id: self.secret_id,
+            digest,
+            expires_at: None,
+        }
     }
 
     /// Writes the file before the command: a secret that is in force and known to nobody would
@@ -309,13 +330,18 @@ impl NewAdministrator {
         };
         let admin_file = admin_file(data_dir);
         file.write(&admin_file)?;
-        let (application, token_endpoint) = (self.application, file.token_endpoint.clone());
+        let application = self.application;
+        let CredentialsFile {
+            token_endpoint,
+            client_id,
+            ..
+        } = file;
         Ok(move |client_secret| Initialised {
             application,
             admin_file,
             credentials: AdminCredentials {
                 token_endpoint,
-                client_id: application.to_string(),
+                client_id,
                 client_secret,
             },
         })
@@ -329,7 +355,11 @@ fn execute(
     id: CommandId,
     command: Command,
 ) -> Result<writ_ledger::Receipt, ExecuteError> {
-    let actor = if who == "start" { Actor::system(who) } else { Actor::operator(who) };
+    let actor = if who == "start" {
+        Actor::system(who)
+    } else {
+        Actor::operator(who)
+    };
     Ok(ledger.execute(Submission::new(actor, id, command)).wait()?)
 }
 

@@ -69,14 +69,20 @@ impl CredentialsFile {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
-                return Err(CredentialsFileError::Io { action: "read", path: path.into(), source });
+                return Err(CredentialsFileError::Io {
+                    action: "read",
+                    path: path.into(),
+                    source,
+                });
             }
         };
-        serde_json::from_slice(&text).map(Some).map_err(|error| CredentialsFileError::Malformed {
-            path: path.into(),
-            line: error.line(),
-            column: error.column(),
-        })
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| CredentialsFileError::Malformed {
+                path: path.into(),
+                line: error.line(),
+                column: error.column(),
+            })
     }
 
     /// Writes the file in place of what is there, durably, with mode 0600.
@@ -84,11 +90,12 @@ impl CredentialsFile {
     /// # Errors
     /// The disk says no.
     pub fn write(&self, path: &Path) -> Result<(), CredentialsFileError> {
-        self.try_write(path).map_err(|source| CredentialsFileError::Io {
-            action: "write",
-            path: path.into(),
-            source,
-        })
+        self.try_write(path)
+            .map_err(|source| CredentialsFileError::Io {
+                action: "write",
+                path: path.into(),
+                source,
+            })
     }
 
     fn try_write(&self, path: &Path) -> io::Result<()> {
@@ -98,8 +105,11 @@ impl CredentialsFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
         file.write_all(&text)?;

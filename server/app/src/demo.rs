@@ -54,7 +54,9 @@ pub fn register(app: &App, data_dir: &Path, ca: Option<&str>) -> Result<Demo, Bo
         None => create_api(app)?,
     };
     let before = CredentialsFile::read(&path)?;
-    let known = before.as_ref().and_then(|file| file.client_id.parse::<ApplicationId>().ok());
+    let known = before
+        .as_ref()
+        .and_then(|file| file.client_id.parse::<ApplicationId>().ok());
     let (client_id, client_secret) =
         match (known.filter(|id| index.application(*id).is_some()), before) {
             (Some(id), Some(file)) => (id, file.client_secret),
@@ -87,7 +89,10 @@ fn create_api(app: &App) -> Result<ApiId, BootstrapError> {
         name: "Course Management API".parse()?,
         requires_authorization: true,
         // The guard of the article knows RS256.
-        profile: TokenProfile { algorithm: Algorithm::RS256, ..TokenProfile::default() },
+        profile: TokenProfile {
+            algorithm: Algorithm::RS256,
+            ..TokenProfile::default()
+        },
         guards: Vec::new(),
         scopes: SCOPES.into_iter().map(scope).collect(),
     };
@@ -109,14 +114,28 @@ fn create_job(app: &App, api: ApiId) -> Result<(ApplicationId, String), Bootstra
     )?;
     let scope = |name: &str| -> ScopeName { name.parse().expect("a scope token") };
     let scopes = GRANTED.map(scope).into();
-    execute(app, Command::AddGrant { application, api, mode: GrantMode::None, scopes })?;
+    execute(
+        app,
+        Command::AddGrant {
+            application,
+            api,
+            mode: GrantMode::None,
+            scopes,
+        },
+    )?;
     let secret = Secret::generate(&*app.random);
     let new = NewSecret {
         id: SecretId(app.ids.next_id()),
         digest: secret.digest(),
         expires_at: None,
     };
-    execute(app, Command::AddSecret { application, secret: new })?;
+    execute(
+        app,
+        Command::AddSecret {
+            application,
+            secret: new,
+        },
+    )?;
     Ok((application, secret.expose().to_owned()))
 }
 

@@ -27,10 +27,16 @@ pub fn public(config: &mut ServiceConfig, issuer_path: &str) {
     let at = |path: &str| format!("{issuer_path}{path}");
     config
         .service(post(&at("/oauth2/token"), web::post().to(token::token)))
-        .service(post(&at("/oauth2/introspect"), web::post().to(introspect::introspect)))
+        .service(post(
+            &at("/oauth2/introspect"),
+            web::post().to(introspect::introspect),
+        ))
         .service(post(&at("/oauth2/revoke"), web::post().to(revoke::revoke)))
         .service(get(&at("/oauth2/jwks"), web::get().to(jwks::jwks)))
-        .service(get(&at("/.well-known/openid-configuration"), web::get().to(metadata::metadata)));
+        .service(get(
+            &at("/.well-known/openid-configuration"),
+            web::get().to(metadata::metadata),
+        ));
     // RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
     // §4 after it. With no path the two are the same place.
     for name in ["oauth-authorization-server", "openid-configuration"] {
@@ -69,12 +75,19 @@ fn post(path: &str, route: actix_web::Route) -> actix_web::Resource {
 }
 
 fn only(path: &str, route: actix_web::Route, allow: &'static str) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(web::to(move || async move {
-        let detail = format!("this endpoint takes {allow}");
-        let mut response =
-            problem::plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
-        let allow = actix_web::http::header::HeaderValue::from_static(allow);
-        response.headers_mut().insert(actix_web::http::header::ALLOW, allow);
-        response
-    }))
+    web::resource(path)
+        .route(route)
+        .default_service(web::to(move || async move {
+            let detail = format!("this endpoint takes {allow}");
+            let mut response = problem::plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                &detail,
+            );
+            let allow = actix_web::http::header::HeaderValue::from_static(allow);
+            response
+                .headers_mut()
+                .insert(actix_web::http::header::ALLOW, allow);
+            response
+        }))
 }

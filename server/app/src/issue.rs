@@ -48,7 +48,7 @@ mod sign;
 
 pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
 pub use entitle::{Entitlement, entitle};
-pub use error::IssueError;
+pub use error::{IssueError, denial_code};
 pub use judge::{Permit, judge};
 pub use record::{RecordedToken, record};
 pub use sign::{SignedToken, TokenAnswer, sign};

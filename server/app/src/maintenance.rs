@@ -71,7 +71,12 @@ async fn rotate(app: &App, algorithm: Algorithm) -> Result<(), ExecuteError> {
         }
         Due::Activate(key) => {
             tracing::info!(kid = %key.kid, %algorithm, "rotating the signing key");
-            submit(app, "rotation", Command::ActivateSigningKey { kid: key.kid }).await;
+            submit(
+                app,
+                "rotation",
+                Command::ActivateSigningKey { kid: key.kid },
+            )
+            .await;
         }
     }
     Ok(())
@@ -83,12 +88,28 @@ async fn seal(app: &App) {
     let index = app.index();
     let settings = index.settings();
     let age_ms = u64::from(settings.issuance_retention_days) * 86_400_000;
-    app.issuances.retain(age_ms, settings.issuance_retention_bytes);
+    app.issuances
+        .retain(age_ms, settings.issuance_retention_bytes);
     app.issuances.rotate_if_due();
-    for file in app.issuances.sealed().into_iter().filter(|file| !index.is_sealed(&file.file)) {
+    for file in app
+        .issuances
+        .sealed()
+        .into_iter()
+        .filter(|file| !index.is_sealed(&file.file))
+    {
         let (first, last, records, root) = (file.first, file.last, file.records, file.root);
-        submit(app, "seal", Command::SealIssuances { file: file.file, first, last, records, root })
-            .await;
+        submit(
+            app,
+            "seal",
+            Command::SealIssuances {
+                file: file.file,
+                first,
+                last,
+                records,
+                root,
+            },
+        )
+        .await;
     }
 }
 

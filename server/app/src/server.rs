@@ -37,7 +37,9 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("create", &self.create).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("create", &self.create)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,16 +112,28 @@ pub fn run(mut config: Config, options: Options) -> Result<(), ServeError> {
     let (certificate, ca) = certificate(&config, &app, options.self_signed)?;
     if options.create {
         // The port, and with it the issuer, may be another than at the last start.
-        refresh(&bootstrap::admin_file(&config.data_dir), &issuer, ca.as_deref())?;
+        refresh(
+            &bootstrap::admin_file(&config.data_dir),
+            &issuer,
+            ca.as_deref(),
+        )?;
     }
     let demo = match options.demo {
         true => Some(demo::register(&app, &config.data_dir, ca.as_deref())?),
         false => None,
     };
-    let ready = Ready { url: url(scheme, address), ops: ops_address, created, demo };
+    let ready = Ready {
+        url: url(scheme, address),
+        ops: ops_address,
+        created,
+        demo,
+    };
     let listeners = Listeners { public, admin, ops };
     actix_web::rt::System::new().block_on(async move {
-        serve(config, app, listeners, certificate, || (options.on_ready)(&ready)).await
+        serve(config, app, listeners, certificate, || {
+            (options.on_ready)(&ready)
+        })
+        .await
     })
 }
 
@@ -136,13 +150,27 @@ async fn serve(
     certificate: Option<Arc<Certificate>>,
     on_ready: impl FnOnce(),
 ) -> Result<(), ServeError> {
-    let _watch = certificate.as_ref().map(|found| found.watch(CERTIFICATE_EVERY)).transpose()?;
+    let _watch = certificate
+        .as_ref()
+        .map(|found| found.watch(CERTIFICATE_EVERY))
+        .transpose()?;
     let with_admin = listeners.admin.is_none();
     let certificate = certificate.as_ref();
-    let mut servers =
-        vec![front(&config, &app, listeners.public, certificate, Surface { public: true, admin: with_admin })?];
+    let mut servers = vec![front(
+        &config,
+        &app,
+        listeners.public,
+        certificate,
+        Surface {
+            public: true,
+            admin: with_admin,
+        },
+    )?];
     if let Some(listener) = listeners.admin {
-        let surface = Surface { public: false, admin: true };
+        let surface = Surface {
+            public: false,
+            admin: true,
+        };
         servers.push(front(&config, &app, listener, certificate, surface)?);
     }
     let ops = ops(&app, listeners.ops)?;
@@ -287,15 +315,27 @@ fn refresh(
     issuer: &Issuer,
     ca: Option<&str>,
 ) -> Result<(), CredentialsFileError> {
-    let Some(file) = CredentialsFile::read(path)? else { return Ok(()) };
+    let Some(file) = CredentialsFile::read(path)? else {
+        return Ok(());
+    };
     let token_endpoint = format!("{}/oauth2/token", issuer.as_str());
-    let fresh = CredentialsFile { token_endpoint, ca: ca.map(str::to_owned), ..file.clone() };
-    if fresh == file { Ok(()) } else { fresh.write(path) }
+    let fresh = CredentialsFile {
+        token_endpoint,
+        ca: ca.map(str::to_owned),
+        ..file.clone()
+    };
+    if fresh == file {
+        Ok(())
+    } else {
+        fresh.write(path)
+    }
 }
 
 async fn stop_signal() -> io::Result<()> {
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}

@@ -67,7 +67,10 @@ impl Answer {
 
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -119,9 +122,17 @@ impl TestServer {
         let admin = CredentialsFile::read(&bootstrap::admin_file(&data_dir))
             .expect("a readable file")
             .expect("init wrote it");
-        let admin =
-            Job { client_id: admin.client_id, client_secret: admin.client_secret };
-        Self { app, clock, admin, config, _directory: directory }
+        let admin = Job {
+            client_id: admin.client_id,
+            client_secret: admin.client_secret,
+        };
+        Self {
+            app,
+            clock,
+            admin,
+            config,
+            _directory: directory,
+        }
     }
 
     fn open(config: &Config, clock: &Arc<ManualClock>) -> App {
@@ -135,14 +146,26 @@ impl TestServer {
 
     /// Stops it and starts it again on the same data.
     pub(crate) fn restart(self) -> Self {
-        let Self { app, clock, admin, config, _directory } = self;
+        let Self {
+            app,
+            clock,
+            admin,
+            config,
+            _directory,
+        } = self;
         blocking(|| {
             app.ledger.close();
             app.issuances.close();
         });
         drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
         let app = Data::new(Self::open(&config, &clock));
-        Self { app, clock, admin, config, _directory }
+        Self {
+            app,
+            clock,
+            admin,
+            config,
+            _directory,
+        }
     }
 
     /// Sends a request through the routes of the server.
@@ -160,13 +183,20 @@ impl TestServer {
         .await;
         let response = call_service(&service, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = to_bytes(response.into_body()).await.map(|bytes| bytes.to_vec());
-        Answer { status, headers, body: body.unwrap_or_default() }
+        let body = to_bytes(response.into_body())
+            .await
+            .map(|bytes| bytes.to_vec());
+        Answer {
+            status,
+            headers,
+            body: body.unwrap_or_default(),
+        }
     }
 
     /// Posts a form.
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        self.send(TestRequest::post().uri(path).set_form(form)).await
+        self.send(TestRequest::post().uri(path).set_form(form))
+            .await
     }
 
     /// Asks for a token with `client_secret_post`.
@@ -184,12 +214,16 @@ impl TestServer {
     pub(crate) async fn access_token(&self, who: &Job, more: &[(&str, &str)]) -> String {
         let answer = self.token(who, more).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
-        answer.json()["access_token"].as_str().unwrap_or_default().to_owned()
+        answer.json()["access_token"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// A token of the management API.
     pub(crate) async fn admin_token(&self, who: &Job) -> String {
-        self.access_token(who, &[("resource", writ_core::MANAGEMENT_IDENTIFIER)]).await
+        self.access_token(who, &[("resource", writ_core::MANAGEMENT_IDENTIFIER)])
+            .await
     }
 
     /// Calls the admin API.
@@ -219,14 +253,23 @@ impl TestServer {
     pub(crate) async fn execute(&self, command: Command) -> writ_ledger::Receipt {
         let id = self.app.command_id();
         let submission = Submission::new(Actor::operator("test"), id, command);
-        self.app.execute(submission).await.expect("the command is accepted")
+        self.app
+            .execute(submission)
+            .await
+            .expect("the command is accepted")
     }
 
     /// Registers an API resource.
-    pub(crate) async fn api(&self, identifier: &str, scopes: &[&str], profile: TokenProfile) -> ApiId {
-        let scopes = scopes
-            .iter()
-            .map(|name| NewScope { name: name.parse().expect("a scope"), description: None });
+    pub(crate) async fn api(
+        &self,
+        identifier: &str,
+        scopes: &[&str],
+        profile: TokenProfile,
+    ) -> ApiId {
+        let scopes = scopes.iter().map(|name| NewScope {
+            name: name.parse().expect("a scope"),
+            description: None,
+        });
         let identifier: Identifier = identifier.parse().expect("an identifier");
         let command = Command::CreateApiResource {
             identifier: identifier.clone(),
@@ -237,7 +280,10 @@ impl TestServer {
             scopes: scopes.collect(),
         };
         let index = self.execute(command).await.index;
-        index.api_identified(identifier.as_str()).expect("just made").id
+        index
+            .api_identified(identifier.as_str())
+            .expect("just made")
+            .id
     }
 
     /// Creates an application with a secret and a grant.
@@ -256,11 +302,27 @@ impl TestServer {
             digest: secret.digest(),
             expires_at: None,
         };
-        self.execute(Command::AddSecret { application: id, secret: new }).await;
-        let scopes = scopes.iter().map(|name| name.parse().expect("a scope")).collect();
+        self.execute(Command::AddSecret {
+            application: id,
+            secret: new,
+        })
+        .await;
+        let scopes = scopes
+            .iter()
+            .map(|name| name.parse().expect("a scope"))
+            .collect();
         let mode = GrantMode::None;
-        self.execute(Command::AddGrant { application: id, api, mode, scopes }).await;
-        Job { client_id: id.to_string(), client_secret: secret.expose().to_owned() }
+        self.execute(Command::AddGrant {
+            application: id,
+            api,
+            mode,
+            scopes,
+        })
+        .await;
+        Job {
+            client_id: id.to_string(),
+            client_secret: secret.expose().to_owned(),
+        }
     }
 
     /// Where its data is.

@@ -160,19 +160,26 @@ pub fn decode(token: &str, ring: &KeyRing, issuer: &str) -> Result<ValidatedToke
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    let data = jsonwebtoken::decode::<Claims<'static>>(token, &key.decoding, &validation)
-        .map_err(|error| match error.kind() {
+    let data = jsonwebtoken::decode::<Claims<'static>>(token, &key.decoding, &validation).map_err(
+        |error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::Json(_) => TokenFault::Profile,
             _ => TokenFault::Signature,
-        })?;
+        },
+    )?;
     let typ_fits = matches!(data.header.typ.as_deref(), Some("at+jwt" | "JWT"));
-    let application = data.claims.client_id.parse().map_err(|_| TokenFault::Profile)?;
+    let application = data
+        .claims
+        .client_id
+        .parse()
+        .map_err(|_| TokenFault::Profile)?;
     let names = data.claims.scope.split(' ').filter(|name| !name.is_empty());
     let scopes: Result<Vec<ScopeName>, _> = names.map(str::parse).collect();
     match scopes {
-        Ok(scopes) if typ_fits && data.claims.iss == issuer => {
-            Ok(ValidatedToken { claims: data.claims, application, scopes })
-        }
+        Ok(scopes) if typ_fits && data.claims.iss == issuer => Ok(ValidatedToken {
+            claims: data.claims,
+            application,
+            scopes,
+        }),
         _ => Err(TokenFault::Profile),
     }
 }

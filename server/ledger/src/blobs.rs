@@ -30,7 +30,10 @@ impl Blobs {
     pub fn open(data: &DataDir) -> Result<Self, Fault> {
         let path = data.join("blobs");
         disk::create_dir(&path)?;
-        Ok(Self { path, putting: Mutex::default() })
+        Ok(Self {
+            path,
+            putting: Mutex::default(),
+        })
     }
 
     fn file(&self, digest: &Digest) -> PathBuf {
@@ -46,7 +49,10 @@ impl Blobs {
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, Fault> {
         if bytes.len() as u64 > limits::BLOB_BYTES {
             let limit = limits::BLOB_BYTES as usize;
-            return Err(Fault::TooLarge { bytes: bytes.len(), limit });
+            return Err(Fault::TooLarge {
+                bytes: bytes.len(),
+                limit,
+            });
         }
         let digest = Sha256::digest(bytes).into();
         let path = self.file(&digest);
@@ -65,11 +71,16 @@ impl Blobs {
     /// [`Fault::BlobDamaged`] when they are not the bytes that were stored.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Fault> {
         let path = self.file(digest);
-        let Some(bytes) = disk::read_file(&path, limits::BLOB_BYTES)? else { return Ok(None) };
+        let Some(bytes) = disk::read_file(&path, limits::BLOB_BYTES)? else {
+            return Ok(None);
+        };
         if Digest::from(Sha256::digest(&bytes)) == *digest {
             Ok(Some(bytes))
         } else {
-            Err(Fault::BlobDamaged { path, digest: hex(digest) })
+            Err(Fault::BlobDamaged {
+                path,
+                digest: hex(digest),
+            })
         }
     }
 

@@ -25,7 +25,9 @@ impl DataDir {
     /// [`Fault::NotADataDirectory`], [`Fault::InUse`] when another process has it.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         if !path.join("lock").is_file() {
-            return Err(Fault::NotADataDirectory { path: path.to_owned() });
+            return Err(Fault::NotADataDirectory {
+                path: path.to_owned(),
+            });
         }
         Self::lock(path)
     }
@@ -40,21 +42,36 @@ impl DataDir {
         }
         create_dir(path)?;
         let mut entries = fs::read_dir(path).map_err(Fault::io("read", path))?;
-        if entries.next().is_some_and(|entry| entry.is_ok_and(|e| e.file_name() != "lost+found")) {
-            return Err(Fault::Exists { path: path.to_owned() });
+        if entries
+            .next()
+            .is_some_and(|entry| entry.is_ok_and(|e| e.file_name() != "lost+found"))
+        {
+            return Err(Fault::Exists {
+                path: path.to_owned(),
+            });
         }
         let lock = path.join("lock");
-        private_file().create(true).open(&lock).map_err(Fault::io("create", &lock))?;
+        private_file()
+            .create(true)
+            .open(&lock)
+            .map_err(Fault::io("create", &lock))?;
         sync_dir(path)?;
         Self::lock(path)
     }
 
     fn lock(path: &Path) -> Result<Self, Fault> {
         let lock_path = path.join("lock");
-        let lock = private_file().open(&lock_path).map_err(Fault::io("open", &lock_path))?;
+        let lock = private_file()
+            .open(&lock_path)
+            .map_err(Fault::io("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Fault::InUse { path: path.to_owned() }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(Fault::InUse {
+                path: path.to_owned(),
+            }),
             Err(TryLockError::Error(source)) => Err(Fault::io("lock", &lock_path)(source)),
         }
     }
@@ -107,7 +124,9 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), Fault> {
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Fault> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(Fault::io("sync", path))
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Fault::io("sync", path))
 }
 
 /// The directory that holds a file; `.` for a bare name.
@@ -133,7 +152,8 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
         .truncate(true)
         .open(&temporary)
         .map_err(Fault::io("create", &temporary))?;
-    file.write_all(bytes).map_err(Fault::io("write", &temporary))?;
+    file.write_all(bytes)
+        .map_err(Fault::io("write", &temporary))?;
     file.sync_all().map_err(Fault::io("sync", &temporary))?;
     drop(file);
     rename(&temporary, path)
@@ -177,7 +197,9 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Faul
         Err(source) => return Err(Fault::io("open", path)(source)),
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Fault::io("read", path))?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Fault::io("read", path))?;
     if bytes.len() as u64 > limit {
         return Err(Fault::damaged(path, format!("more than {limit} bytes")));
     }
@@ -194,13 +216,29 @@ mod tests {
     fn a_data_directory_has_one_owner_and_is_private() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("a/b");
-        assert!(matches!(DataDir::open(&path), Err(Fault::NotADataDirectory { .. })));
+        assert!(matches!(
+            DataDir::open(&path),
+            Err(Fault::NotADataDirectory { .. })
+        ));
         let first = DataDir::create(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(path.join("lock")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_eq!(
+            fs::metadata(path.join("lock"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
         let second = DataDir::open(&path).unwrap_err();
         assert!(matches!(second, Fault::InUse { .. }), "{second}");
-        assert!(second.to_string().contains("stop the other one"), "{second}");
+        assert!(
+            second.to_string().contains("stop the other one"),
+            "{second}"
+        );
         drop(first);
         DataDir::open(&path).unwrap();
         DataDir::create(&path).unwrap();
@@ -210,7 +248,10 @@ mod tests {
     fn a_directory_with_other_things_is_left_alone() {
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join("thesis.tex"), "x").unwrap();
-        assert!(matches!(DataDir::create(temporary.path()), Err(Fault::Exists { .. })));
+        assert!(matches!(
+            DataDir::create(temporary.path()),
+            Err(Fault::Exists { .. })
+        ));
     }
 
     #[test]

@@ -75,12 +75,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn positions(
-        &self,
-        entity: &str,
-        range: Range<u64>,
-        max: usize,
-    ) -> Result<Vec<u64>, Fault>;
+    fn positions(&self, entity: &str, range: Range<u64>, max: usize) -> Result<Vec<u64>, Fault>;
 }
 
 /// The key of one place in the entity index: entity, a zero byte, position (8 bytes, big-endian,
@@ -105,11 +100,17 @@ pub(crate) fn check(entries: &[Entry]) -> Result<(), Fault> {
     for entry in entries {
         if entry.bytes.len() > limits::ENTRY_BYTES {
             let bytes = entry.bytes.len();
-            return Err(Fault::TooLarge { bytes, limit: limits::ENTRY_BYTES });
+            return Err(Fault::TooLarge {
+                bytes,
+                limit: limits::ENTRY_BYTES,
+            });
         }
         for entity in &entry.entities {
             if entity.len() > limits::ENTITY_BYTES || entity.contains('\0') {
-                return Err(Fault::TooLarge { bytes: entity.len(), limit: limits::ENTITY_BYTES });
+                return Err(Fault::TooLarge {
+                    bytes: entity.len(),
+                    limit: limits::ENTITY_BYTES,
+                });
             }
         }
     }

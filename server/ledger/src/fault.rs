@@ -110,7 +110,9 @@ pub enum Fault {
         found: u64,
     },
     /// An earlier write failed and nobody knows what of it is on the disk.
-    #[error("the log is read-only since a write failed ({cause}): restart, a restart replays what is on the disk")]
+    #[error(
+        "the log is read-only since a write failed ({cause}): restart, a restart replays what is on the disk"
+    )]
     ReadOnly {
         /// The failure.
         cause: Arc<str>,
@@ -178,13 +180,20 @@ impl Fault {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::Io { doing, path, source },
+            _ => Self::Io {
+                doing,
+                path,
+                source,
+            },
         }
     }
 
     /// A file that cannot be trusted.
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), detail: detail.into() }
+        Self::Damaged {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
     }
 }
 

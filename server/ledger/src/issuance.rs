@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak,
+};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -104,7 +106,10 @@ pub enum IssuanceError {
         queued: usize,
     },
     /// The record is over [`limits::ISSUANCE_RECORD_BYTES`]: cut what was asked before recording.
-    #[error("a record of {bytes} bytes is over the limit of {}", limits::ISSUANCE_RECORD_BYTES)]
+    #[error(
+        "a record of {bytes} bytes is over the limit of {}",
+        limits::ISSUANCE_RECORD_BYTES
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -267,7 +272,16 @@ impl IssuanceLog {
                     let ids = (sealed.first.0, sealed.last.0);
                     let sealed = Some(sealed);
                     let (live, was_live) = (None, Weak::new());
-                    files.insert(number, Known { path, ids, sealed, live, was_live });
+                    files.insert(
+                        number,
+                        Known {
+                            path,
+                            ids,
+                            sealed,
+                            live,
+                            was_live,
+                        },
+                    );
                 }
                 None => unsealed.push(Active::open(&path, number, log_id)?),
             }
@@ -315,8 +329,14 @@ impl IssuanceLog {
             file_bytes: config.file_bytes,
             file_age_ms: config.file_age_ms,
         };
-        let sealer = Sealer { shared: Arc::clone(&shared), config };
-        let log = Self { shared, threads: Mutex::default() };
+        let sealer = Sealer {
+            shared: Arc::clone(&shared),
+            config,
+        };
+        let log = Self {
+            shared,
+            threads: Mutex::default(),
+        };
         log.spawn("writ-issuance", move || writer.run())?;
         log.spawn("writ-seal", move || sealer.run(&closed))?;
         Ok(log)
@@ -332,7 +352,10 @@ impl IssuanceLog {
                 }
             })
             .map_err(Fault::NoThread)?;
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
         Ok(())
     }
 
@@ -378,10 +401,15 @@ impl IssuanceLog {
         // Again under the lock: the writer sets it, empties the queue, and never looks back.
         self.shared.read_only()?;
         if queue.items.len() >= limits::QUEUED_RECORDS {
-            return Err(IssuanceError::Overloaded { queued: queue.items.len() });
+            return Err(IssuanceError::Overloaded {
+                queued: queue.items.len(),
+            });
         }
         if answer.is_none() {
-            self.shared.counters.unsynced.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .counters
+                .unsynced
+                .fetch_add(1, Ordering::Relaxed);
         }
         queue.items.push(Item { id, bytes, answer });
         if queue.idle {
@@ -426,15 +454,30 @@ impl IssuanceLog {
     /// Changes how long sealed files are kept: an age in milliseconds, and bytes of all files
     /// together. It is enforced whenever a file has been sealed.
     pub fn retain(&self, age_ms: u64, bytes: u64) {
-        let retention = Retention { age_ms: Some(age_ms), bytes: Some(bytes) };
-        *self.shared.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+        let retention = Retention {
+            age_ms: Some(age_ms),
+            bytes: Some(bytes),
+        };
+        *self
+            .shared
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
     /// The highest record id in the log: where a clock that was set back must go on.
     #[must_use]
     pub fn last(&self) -> Option<Jti> {
-        let files = self.shared.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.values().filter(|known| known.ids.0 <= known.ids.1).map(|known| Jti(known.ids.1)).max()
+        let files = self
+            .shared
+            .files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        files
+            .values()
+            .filter(|known| known.ids.0 <= known.ids.1)
+            .map(|known| Jti(known.ids.1))
+            .max()
     }
 
     /// Closes the file if it is old enough. Call it every minute or so: without traffic nothing
@@ -456,8 +499,15 @@ impl IssuanceLog {
     /// Every sealed file that is still there, oldest first.
     #[must_use]
     pub fn sealed(&self) -> Vec<SealedFile> {
-        let files = self.shared.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.values().filter_map(|known| known.sealed.clone()).collect()
+        let files = self
+            .shared
+            .files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        files
+            .values()
+            .filter_map(|known| known.sealed.clone())
+            .collect()
     }
 
     /// The stored bytes of a record. Blocks on the disk.
@@ -480,10 +530,12 @@ impl IssuanceLog {
     /// # Errors
     /// When a file cannot be read, or the record is damaged.
     pub fn find(&self, id: Jti) -> Result<Option<IssuanceRecord>, Fault> {
-        let Some(bytes) = self.find_bytes(id)? else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| Fault::damaged(&self.shared.directory, format!("record {id}: {error}")))
+        let Some(bytes) = self.find_bytes(id)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            Fault::damaged(&self.shared.directory, format!("record {id}: {error}"))
+        })
     }
 
     /// Shows every record with the id of that moment or a later one, until the visitor breaks off:
@@ -508,15 +560,19 @@ impl IssuanceLog {
         Ok(())
     }
 
-    /// Writes what is queued and stops. Later records are refused. Blocks until it is done.
+    /// Writes what is queued and stops. Later records are refused; reading goes on. Blocks until it
+    /// is done.
     pub fn close(&self) {
         self.shared.queue().stopping = true;
         self.shared.wake.notify_one();
-        let threads = std::mem::take(
-            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();
+        }
+        // The file is closed with its last handle: the next start need not repair it.
+        for known in self.shared.files_mut().values_mut() {
+            known.live = None;
         }
     }
 }
@@ -567,9 +623,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn files_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Known>> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read_only(&self) -> Result<(), IssuanceError> {
         match self.fatal.get() {
-            Some(cause) => Err(IssuanceError::ReadOnly { cause: Arc::clone(cause) }),
+            Some(cause) => Err(IssuanceError::ReadOnly {
+                cause: Arc::clone(cause),
+            }),
             None => Ok(()),
         }
     }
@@ -612,7 +674,11 @@ impl Shared {
                 tracing::info!(free, "the disk has room again: issuance goes on");
             }
         }
-        if low { Err(IssuanceError::DiskLow { free, min }) } else { Ok(()) }
+        if low {
+            Err(IssuanceError::DiskLow { free, min })
+        } else {
+            Ok(())
+        }
     }
 
     /// The files whose ids may fit, oldest first, opened one by one. A file that retention unlinks
@@ -622,8 +688,11 @@ impl Shared {
         fit: impl Fn((u128, u128)) -> bool,
     ) -> impl Iterator<Item = (PathBuf, Result<Option<Readable>, Fault>)> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        let fitting: Vec<u64> =
-            files.iter().filter(|(_, known)| fit(known.ids)).map(|(number, _)| *number).collect();
+        let fitting: Vec<u64> = files
+            .iter()
+            .filter(|(_, known)| fit(known.ids))
+            .map(|(number, _)| *number)
+            .collect();
         drop(files);
         fitting.into_iter().map(|number| {
             let path = self.directory.join(file::name(number));
@@ -637,7 +706,9 @@ impl Shared {
         const TRIES: u32 = 200;
         for attempt in 0.. {
             let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(known) = files.get(&number) else { return Ok(None) };
+            let Some(known) = files.get(&number) else {
+                return Ok(None);
+            };
             if let Some(db) = known.live.clone().or_else(|| known.was_live.upgrade()) {
                 return Ok(Some(Readable::Live(db)));
             }
@@ -660,7 +731,10 @@ impl Shared {
 
     /// Unlinks what is past retention; the names of the unlinked files.
     fn enforce_retention(&self, now: Millis) -> Result<Vec<String>, Fault> {
-        let retention = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        let retention = *self
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut total = self.count_bytes();
         let mut unlinked = Vec::new();
         loop {
@@ -669,9 +743,12 @@ impl Shared {
                 let sealed = known.sealed.as_ref()?;
                 Some((*number, sealed.last.millis(), known.path.clone()))
             });
-            let Some((number, last, path)) = oldest else { break };
-            let too_old =
-                retention.age_ms.is_some_and(|age| last.0.saturating_add(age) < now.0);
+            let Some((number, last, path)) = oldest else {
+                break;
+            };
+            let too_old = retention
+                .age_ms
+                .is_some_and(|age| last.0.saturating_add(age) < now.0);
             let too_many = retention.bytes.is_some_and(|bytes| total > bytes);
             if !too_old && !too_many {
                 break;
@@ -710,7 +787,11 @@ impl Writer {
             let mut queue = self.shared.queue();
             while queue.items.is_empty() && queue.rotate == Rotate::No && !queue.stopping {
                 queue.idle = true;
-                queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self
+                    .shared
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
                 queue.idle = false;
             }
             let items = std::mem::take(&mut queue.items);
@@ -727,10 +808,15 @@ impl Writer {
     }
 
     fn commit(&mut self, items: Vec<Item>) {
-        let mut result = self.shared.read_only().and_then(|()| self.shared.check_space());
+        let mut result = self
+            .shared
+            .read_only()
+            .and_then(|()| self.shared.check_space());
         if result.is_ok() {
-            let records: Vec<(u128, &[u8])> =
-                items.iter().map(|item| (item.id, item.bytes.as_slice())).collect();
+            let records: Vec<(u128, &[u8])> = items
+                .iter()
+                .map(|item| (item.id, item.bytes.as_slice()))
+                .collect();
             match self.active.append(&records) {
                 Ok(()) => self.note(records.len() as u64),
                 Err(fault) => {
@@ -746,9 +832,12 @@ impl Writer {
 
     /// Tells readers and metrics.
     fn note(&self, records: u64) {
-        self.shared.counters.recorded.fetch_add(records, Ordering::Relaxed);
+        self.shared
+            .counters
+            .recorded
+            .fetch_add(records, Ordering::Relaxed);
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
-        let mut files = self.shared.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.shared.files_mut();
         if let Some(known) = files.get_mut(&self.active.number) {
             known.ids = (self.active.totals.lowest, self.active.totals.highest);
         }
@@ -763,11 +852,15 @@ impl Writer {
             return;
         }
         let number = self.active.number + 1;
-        let made =
-            Active::create(&self.shared.directory, number, self.shared.log_id, self.clock.now());
+        let made = Active::create(
+            &self.shared.directory,
+            number,
+            self.shared.log_id,
+            self.clock.now(),
+        );
         match made {
             Ok(next) => {
-                let mut files = self.shared.files.write().unwrap_or_else(PoisonError::into_inner);
+                let mut files = self.shared.files_mut();
                 files.insert(number, known(&next));
                 drop(files);
                 let closed = std::mem::replace(&mut self.active, next);
@@ -790,41 +883,40 @@ impl Sealer {
     fn run(&self, closed: &Receiver<Active>) {
         self.enforce_retention();
         while let Ok(active) = closed.recv() {
-            // One that a crash left empty has nothing to seal.
-            let sealed = match active.totals.records {
-                0 => Ok(None),
-                _ => file::seal(&active).map(Some),
+            let path = active.path.clone();
+            let done = match active.totals.records {
+                0 => self.discard(active),
+                _ => self.seal(active),
             };
-            match sealed {
-                Ok(sealed) => self.finish(active, sealed),
-                Err(fault) => {
-                    tracing::error!(%fault, "an issuance file cannot be sealed");
-                }
+            if let Err(fault) = done {
+                tracing::error!(%fault, file = %path.display(), "an issuance file cannot be sealed");
             }
             self.enforce_retention();
         }
     }
 
-    fn finish(&self, active: Active, sealed: Option<SealedFile>) {
+    /// One that a crash left empty has nothing to seal.
+    fn discard(&self, active: Active) -> Result<(), Fault> {
         let (number, path) = (active.number, active.path.clone());
-        let mut files = self.shared.files.write().unwrap_or_else(PoisonError::into_inner);
-        match (files.get_mut(&number), &sealed) {
-            (Some(known), Some(_)) => {
-                known.sealed.clone_from(&sealed);
-                known.live = None;
-            }
-            _ => drop(files.remove(&number)),
+        self.shared.files_mut().remove(&number);
+        file::close(active)?;
+        disk::unlink(&path)
+    }
+
+    fn seal(&self, active: Active) -> Result<(), Fault> {
+        let (number, path) = (active.number, active.path.clone());
+        let sealed = file::summary(&active)?;
+        // Readers may still come through the weak handle; the last one closes the file for us.
+        if let Some(known) = self.shared.files_mut().get_mut(&number) {
+            known.live = None;
         }
-        drop(active);
-        drop(files);
-        match sealed {
-            Some(sealed) => (self.config.on_sealed)(&sealed),
-            None => {
-                if let Err(fault) = disk::unlink(&path) {
-                    tracing::error!(%fault, "an empty issuance file cannot be unlinked");
-                }
-            }
+        file::close(active)?;
+        file::write_seal(&path, &sealed)?;
+        if let Some(known) = self.shared.files_mut().get_mut(&number) {
+            known.sealed = Some(sealed.clone());
         }
+        (self.config.on_sealed)(&sealed);
+        Ok(())
     }
 
     fn enforce_retention(&self) {

@@ -24,11 +24,15 @@ use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use writ_core::{Jti, Millis};
 
 const FORMAT: u32 = 1;
 const FRAMES: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("frames");
 const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
+
+/// How often a file on its way to be sealed is asked whether its last reader has gone.
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// What a sealed file is, for ever: entered into the admin log as one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +125,14 @@ impl Active {
         // The open file keeps its identity through the rename.
         disk::rename(&temporary, &path)?;
         let totals = Totals::default();
-        Ok(Self { path, number, made_at, totals, frames: 0, db: Arc::new(db) })
+        Ok(Self {
+            path,
+            number,
+            made_at,
+            totals,
+            frames: 0,
+            db: Arc::new(db),
+        })
     }
 
     /// Opens a file that was not sealed; after a crash it is repaired first.
@@ -131,19 +142,30 @@ impl Active {
             let read = || -> Result<(String, String, String), redb::Error> {
                 let header = db.begin_read()?.open_table(HEADER)?;
                 let text = |key: &str| -> Result<String, redb::Error> {
-                    Ok(header.get(key)?.map(|v| v.value().to_owned()).unwrap_or_default())
+                    Ok(header
+                        .get(key)?
+                        .map(|v| v.value().to_owned())
+                        .unwrap_or_default())
                 };
                 Ok((text("format")?, text("log_id")?, text("made_at")?))
             };
             let (format, log, made_at) = read().map_err(fault(path))?;
             if format != FORMAT.to_string() {
                 let path = path.to_owned();
-                return Err(Fault::UnknownFormat { path, found: format, known: FORMAT });
+                return Err(Fault::UnknownFormat {
+                    path,
+                    found: format,
+                    known: FORMAT,
+                });
             }
             match LogId::parse(&log) {
                 Some(found) if found == log_id => {}
                 Some(found) => {
-                    return Err(Fault::ForeignLog { path: path.into(), found, expected: log_id });
+                    return Err(Fault::ForeignLog {
+                        path: path.into(),
+                        found,
+                        expected: log_id,
+                    });
                 }
                 None => return Err(Fault::damaged(path, "the header names no log")),
             }
@@ -167,7 +189,14 @@ impl Active {
                 }
             };
             let db = Arc::new(db);
-            Ok(Self { path: path.to_owned(), number, made_at, totals, frames, db })
+            Ok(Self {
+                path: path.to_owned(),
+                number,
+                made_at,
+                totals,
+                frames,
+                db,
+            })
         })
     }
 
@@ -202,10 +231,13 @@ fn chunks<'a, 'b>(
 ) -> impl Iterator<Item = &'a [(u128, &'b [u8])]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fitting = records.iter().take(limits::FRAME_RECORDS).take_while(|(_, record)| {
-            bytes += record.len();
-            bytes <= limits::FRAME_BYTES
-        });
+        let fitting = records
+            .iter()
+            .take(limits::FRAME_RECORDS)
+            .take_while(|(_, record)| {
+                bytes += record.len();
+                bytes <= limits::FRAME_BYTES
+            });
         let count = fitting.count().max(1).min(records.len());
         let (chunk, rest) = records.split_at(count);
         records = rest;
@@ -242,8 +274,12 @@ impl Readable {
         let frames = self.frames().map_err(fault(path))?;
         let damaged = |detail| Fault::damaged(path, detail);
         let last = frames.last().map_err(fault(path))?;
-        let Some((key, value)) = last else { return Ok(None) };
-        let file = frame::head(key.value().0, value.value()).map_err(damaged)?.file;
+        let Some((key, value)) = last else {
+            return Ok(None);
+        };
+        let file = frame::head(key.value().0, value.value())
+            .map_err(damaged)?
+            .file;
         let stop = frame::millis(id).saturating_add(file.lateness);
         for row in frames.range((id, 0)..).map_err(fault(path))? {
             let (key, value) = row.map_err(fault(path))?;
@@ -283,9 +319,8 @@ impl Readable {
     }
 }
 
-/// Computes what a file is and writes that beside it, durably. The file has at least one record
-/// and is not written any more.
-pub(crate) fn seal(active: &Active) -> Result<SealedFile, Fault> {
+/// Computes what a file is. It has at least one record and is not written any more.
+pub(crate) fn summary(active: &Active) -> Result<SealedFile, Fault> {
     let mut tree = Tree::default();
     let readable = Readable::Live(Arc::clone(&active.db));
     let _ = readable.scan(&active.path, 0, &mut |_, bytes| {
@@ -293,21 +328,42 @@ pub(crate) fn seal(active: &Active) -> Result<SealedFile, Fault> {
         ControlFlow::Continue(())
     })?;
     if tree.size() != active.totals.records {
-        let detail = format!("{} records of {} are left", tree.size(), active.totals.records);
+        let detail = format!(
+            "{} records of {} are left",
+            tree.size(),
+            active.totals.records
+        );
         return Err(Fault::damaged(&active.path, detail));
     }
-    let sealed = SealedFile {
+    Ok(SealedFile {
         file: name(active.number).into(),
         first: Jti(active.totals.lowest),
         last: Jti(active.totals.highest),
         records: active.totals.records,
         bytes: active.totals.bytes,
         root: tree.root(),
-    };
-    let path = seal_path(&active.path);
-    let bytes = serde_json::to_vec(&sealed).map_err(|e| Fault::io("encode", &path)(e.into()))?;
-    disk::replace_file(&path, &bytes)?;
-    Ok(sealed)
+    })
+}
+
+/// Closes a file cleanly, once its last reader is done with it: after that it can be opened without
+/// writing to it.
+pub(crate) fn close(active: Active) -> Result<(), Fault> {
+    let mut db = active.db;
+    loop {
+        match Arc::try_unwrap(db) {
+            Ok(db) => return db.close().map_err(fault(&active.path)),
+            Err(shared) => db = shared,
+        }
+        std::thread::sleep(CLOSE_POLL);
+    }
+}
+
+/// Writes the summary of a closed file beside it, durably: from then on it is sealed.
+// INVARIANT: comes after `close`, or a crash would leave a sealed file that needs a repair.
+pub(crate) fn write_seal(path: &Path, sealed: &SealedFile) -> Result<(), Fault> {
+    let path = seal_path(path);
+    let bytes = serde_json::to_vec(sealed).map_err(|e| Fault::io("encode", &path)(e.into()))?;
+    disk::replace_file(&path, &bytes)
 }
 
 /// What the seal beside a file says; `None` when it is not sealed.

@@ -48,7 +48,13 @@ pub(crate) struct Totals {
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { records: 0, bytes: 0, lateness: 0, lowest: u128::MAX, highest: 0 }
+        Self {
+            records: 0,
+            bytes: 0,
+            lateness: 0,
+            lowest: u128::MAX,
+            highest: 0,
+        }
     }
 }
 
@@ -143,7 +149,13 @@ mod tests {
     /// The layout is for ever.
     #[test]
     fn the_golden_frame_stays_as_it_is() {
-        let before = Totals { records: 5, bytes: 50, lateness: 0, lowest: id(9, 0), highest: id(12, 0) };
+        let before = Totals {
+            records: 5,
+            bytes: 50,
+            lateness: 0,
+            lowest: id(9, 0),
+            highest: id(12, 0),
+        };
         let (frame, after) = encode(before, &[(id(10, 1), b"{}"), (id(11, 2), b"[1]")]);
         let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
@@ -156,7 +168,10 @@ mod tests {
         let read = head(id(12, 0), &frame).unwrap();
         assert_eq!(read.file, after);
         assert_eq!((read.lowest, read.highest), (id(10, 1), id(11, 2)));
-        assert_eq!(records(&frame).unwrap(), [(id(10, 1), &b"{}"[..]), (id(11, 2), b"[1]")]);
+        assert_eq!(
+            records(&frame).unwrap(),
+            [(id(10, 1), &b"{}"[..]), (id(11, 2), b"[1]")]
+        );
     }
 
     proptest! {

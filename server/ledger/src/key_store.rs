@@ -56,7 +56,9 @@ impl MasterKey {
     /// [`Fault::NoRandomness`].
     pub fn generate() -> Result<Self, Fault> {
         let mut bytes = Zeroizing::new([0; 32]);
-        SystemRandom::new().fill(&mut *bytes).map_err(|_| Fault::NoRandomness)?;
+        SystemRandom::new()
+            .fill(&mut *bytes)
+            .map_err(|_| Fault::NoRandomness)?;
         Ok(Self(bytes))
     }
 
@@ -103,7 +105,9 @@ pub struct KeyStore {
 
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("KeyStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,12 +127,23 @@ impl KeyStore {
         let random = SystemRandom::new();
         let Some(bytes) = disk::read_file(&path, FILE_BYTES)? else {
             if !create {
-                return Err(Fault::NotADataDirectory { path: data.path().to_owned() });
+                return Err(Fault::NotADataDirectory {
+                    path: data.path().to_owned(),
+                });
             }
             let log_id = log_id.to_string();
             let check = seal(&random, &master, &check_context(&log_id), log_id.as_bytes())?;
-            let file = File { format: FORMAT, log_id, check, keys: BTreeMap::new() };
-            let store = Self { path, random, state: Mutex::new(State { master, file }) };
+            let file = File {
+                format: FORMAT,
+                log_id,
+                check,
+                keys: BTreeMap::new(),
+            };
+            let store = Self {
+                path,
+                random,
+                state: Mutex::new(State { master, file }),
+            };
             store.write(&store.state().file)?;
             return Ok(store);
         };
@@ -136,13 +151,21 @@ impl KeyStore {
         if file.log_id != log_id.to_string() {
             let found = LogId::parse(&file.log_id)
                 .ok_or_else(|| Fault::damaged(&path, "it names no log"))?;
-            return Err(Fault::ForeignLog { path, found, expected: log_id });
+            return Err(Fault::ForeignLog {
+                path,
+                found,
+                expected: log_id,
+            });
         }
         match unseal(&master, &check_context(&file.log_id), &file.check) {
             Some(text) if *text == file.log_id.as_bytes() => {}
             _ => return Err(Fault::WrongMasterKey { path }),
         }
-        Ok(Self { path, random, state: Mutex::new(State { master, file }) })
+        Ok(Self {
+            path,
+            random,
+            state: Mutex::new(State { master, file }),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -156,7 +179,12 @@ impl KeyStore {
     pub fn put(&self, id: &str, key: &[u8]) -> Result<(), Fault> {
         let mut state = self.state();
         let mut file = state.file.clone();
-        let sealed = seal(&self.random, &state.master, &key_context(&file.log_id, id), key)?;
+        let sealed = seal(
+            &self.random,
+            &state.master,
+            &key_context(&file.log_id, id),
+            key,
+        )?;
         file.keys.insert(id.to_owned(), sealed);
         self.write(&file)?;
         state.file = file;
@@ -169,10 +197,15 @@ impl KeyStore {
     /// [`Fault::KeyDamaged`] when it does not open: somebody changed the file.
     pub fn get(&self, id: &str) -> Result<Option<Secret>, Fault> {
         let state = self.state();
-        let Some(sealed) = state.file.keys.get(id) else { return Ok(None) };
+        let Some(sealed) = state.file.keys.get(id) else {
+            return Ok(None);
+        };
         match unseal(&state.master, &key_context(&state.file.log_id, id), sealed) {
             Some(key) => Ok(Some(key)),
-            None => Err(Fault::KeyDamaged { path: self.path.clone(), id: id.to_owned() }),
+            None => Err(Fault::KeyDamaged {
+                path: self.path.clone(),
+                id: id.to_owned(),
+            }),
         }
     }
 
@@ -207,16 +240,29 @@ impl KeyStore {
     pub fn reseal(&self, master: MasterKey) -> Result<(), Fault> {
         let mut state = self.state();
         let log_id = state.file.log_id.clone();
-        let check = seal(&self.random, &master, &check_context(&log_id), log_id.as_bytes())?;
+        let check = seal(
+            &self.random,
+            &master,
+            &check_context(&log_id),
+            log_id.as_bytes(),
+        )?;
         let mut keys = BTreeMap::new();
         for (id, sealed) in &state.file.keys {
             let context = key_context(&log_id, id);
             let Some(key) = unseal(&state.master, &context, sealed) else {
-                return Err(Fault::KeyDamaged { path: self.path.clone(), id: id.clone() });
+                return Err(Fault::KeyDamaged {
+                    path: self.path.clone(),
+                    id: id.clone(),
+                });
             };
             keys.insert(id.clone(), seal(&self.random, &master, &context, &key)?);
         }
-        let file = File { format: FORMAT, log_id, check, keys };
+        let file = File {
+            format: FORMAT,
+            log_id,
+            check,
+            keys,
+        };
         self.write(&file)?;
         *state = State { master, file };
         Ok(())
@@ -247,7 +293,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<File, Fault> {
     let Version { format } = serde_json::from_slice(bytes).map_err(damaged)?;
     if format != FORMAT {
         let (path, found) = (path.to_owned(), format.to_string());
-        return Err(Fault::UnknownFormat { path, found, known: FORMAT });
+        return Err(Fault::UnknownFormat {
+            path,
+            found,
+            known: FORMAT,
+        });
     }
     serde_json::from_slice(bytes).map_err(damaged)
 }
@@ -261,7 +311,9 @@ fn key_context(log_id: &str, id: &str) -> String {
 }
 
 fn cipher(master: &MasterKey) -> Option<LessSafeKey> {
-    UnboundKey::new(&AES_256_GCM, &*master.0).ok().map(LessSafeKey::new)
+    UnboundKey::new(&AES_256_GCM, &*master.0)
+        .ok()
+        .map(LessSafeKey::new)
 }
 
 fn seal(
@@ -276,7 +328,9 @@ fn seal(
     cipher(master)
         .and_then(|cipher| {
             let nonce = Nonce::assume_unique_for_key(nonce);
-            cipher.seal_in_place_append_tag(nonce, Aad::from(context), &mut sealed).ok()
+            cipher
+                .seal_in_place_append_tag(nonce, Aad::from(context), &mut sealed)
+                .ok()
         })
         .ok_or(Fault::NoRandomness)?;
     Ok(to_hex(&nonce) + &to_hex(&sealed))
@@ -295,17 +349,22 @@ fn unseal(master: &MasterKey, context: &str, sealed: &str) -> Option<Secret> {
 
 fn to_hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn of_hex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) || text.contains('+') {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -342,7 +401,10 @@ mod tests {
         let path = data.join("keys.json");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("private") && !text.contains(&to_hex(b"private")));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
 
         let mut old = private_file().open(&path).unwrap();
         assert!(store.delete("k1").unwrap());
@@ -350,8 +412,14 @@ mod tests {
         assert_eq!(store.get("k1").unwrap(), None);
         let mut left = Vec::new();
         std::io::Read::read_to_end(&mut old, &mut left).unwrap();
-        assert!(left.iter().all(|byte| *byte == 0), "the old file is overwritten");
-        assert_eq!(KeyStore::open(&data, LOG, master(1), false).unwrap().list(), ["k2"]);
+        assert!(
+            left.iter().all(|byte| *byte == 0),
+            "the old file is overwritten"
+        );
+        assert_eq!(
+            KeyStore::open(&data, LOG, master(1), false).unwrap().list(),
+            ["k2"]
+        );
     }
 
     #[test]
@@ -384,7 +452,13 @@ mod tests {
             assert_eq!(**again.get(&format!("k{n:02}")).unwrap().unwrap(), [n; 100]);
         }
         store.put("later", b"x").unwrap();
-        assert!(KeyStore::open(&data, LOG, master(2), false).unwrap().get("later").unwrap().is_some());
+        assert!(
+            KeyStore::open(&data, LOG, master(2), false)
+                .unwrap()
+                .get("later")
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[test]
@@ -400,7 +474,10 @@ mod tests {
         std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
         let store = KeyStore::open(&data, LOG, master(1), false).unwrap();
         assert!(matches!(store.get("b"), Err(Fault::KeyDamaged { .. })));
-        assert!(matches!(store.reseal(master(3)), Err(Fault::KeyDamaged { .. })));
+        assert!(matches!(
+            store.reseal(master(3)),
+            Err(Fault::KeyDamaged { .. })
+        ));
         assert_eq!(**store.get("a").unwrap().unwrap(), *b"one");
     }
 
@@ -412,14 +489,19 @@ mod tests {
             ("", "damaged"),
             ("{\"format\":2}", "has format 2"),
             ("{\"format\":1}", "damaged"),
-            ("{\"format\":1,\"log_id\":\"x\",\"check\":\"\",\"keys\":{}}", "damaged"),
+            (
+                "{\"format\":1,\"log_id\":\"x\",\"check\":\"\",\"keys\":{}}",
+                "damaged",
+            ),
             (
                 "{\"format\":1,\"log_id\":\"00000000000000000000000000000007\",\"check\":\"+1é\",\"keys\":{}}",
                 "master key",
             ),
         ] {
             std::fs::write(&path, text).unwrap();
-            let refused = KeyStore::open(&data, LOG, master(1), true).unwrap_err().to_string();
+            let refused = KeyStore::open(&data, LOG, master(1), true)
+                .unwrap_err()
+                .to_string();
             assert!(refused.contains(expected), "{text}: {refused}");
         }
     }
@@ -430,6 +512,9 @@ mod tests {
         assert_ne!(master(1).derive("a"), master(2).derive("a"));
         assert_eq!(master(1).derive("a"), master(1).derive("a"));
         assert_eq!(format!("{:?}", master(1)), "MasterKey(..)");
-        assert_ne!(MasterKey::generate().unwrap().bytes(), MasterKey::generate().unwrap().bytes());
+        assert_ne!(
+            MasterKey::generate().unwrap().bytes(),
+            MasterKey::generate().unwrap().bytes()
+        );
     }
 }

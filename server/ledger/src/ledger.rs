@@ -55,7 +55,9 @@ pub fn open_engine(
     let path = data.join(kind.file_name());
     if !path.exists() {
         let Some(log_id) = new else {
-            return Err(Fault::NotADataDirectory { path: data.path().to_owned() });
+            return Err(Fault::NotADataDirectory {
+                path: data.path().to_owned(),
+            });
         };
         for other in ["admin.redb", "admin.sled"].map(|name| data.join(name)) {
             if other.exists() {
@@ -98,7 +100,9 @@ pub struct LedgerConfig {
 
 impl fmt::Debug for LedgerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LedgerConfig").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("LedgerConfig")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,7 +154,9 @@ impl Pending {
     /// # Errors
     /// As [`Ledger::execute`].
     pub fn wait(self) -> Result<Receipt, Rejection> {
-        self.0.blocking_recv().unwrap_or(Err(Rejection::Unavailable(Fault::Closed)))
+        self.0
+            .blocking_recv()
+            .unwrap_or(Err(Rejection::Unavailable(Fault::Closed)))
     }
 }
 
@@ -205,7 +211,12 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub fn open_stepped(config: LedgerConfig) -> Result<(Self, Writer), Fault> {
-        let LedgerConfig { engine, clock, ids, mut progress } = config;
+        let LedgerConfig {
+            engine,
+            clock,
+            ids,
+            mut progress,
+        } = config;
         let mut index = Index::default();
         let total = engine.head()?;
         let mut reported = 0;
@@ -222,7 +233,16 @@ impl Ledger {
         let (shared, queue, receiver) = Shared::new(engine, index);
         let (writer, head) = Writer::new(Arc::clone(&shared), clock, ids, receiver);
         let (past, thread) = (Mutex::default(), Mutex::default());
-        Ok((Self { shared, queue, head, past, thread }, writer))
+        Ok((
+            Self {
+                shared,
+                queue,
+                head,
+                past,
+                thread,
+            },
+            writer,
+        ))
     }
 
     /// The published index: what every reader decides on. Never blocks; keep the guard for the
@@ -284,9 +304,12 @@ impl Ledger {
             // The writer answers that it is read-only; or has done so already.
             (_, Ok(())) => return,
             (Some(fault), Err(TrySendError::Full(message))) => (message, fault),
-            (None, Err(TrySendError::Full(message))) => {
-                (message, Fault::Overloaded { queued: limits::QUEUED_COMMANDS })
-            }
+            (None, Err(TrySendError::Full(message))) => (
+                message,
+                Fault::Overloaded {
+                    queued: limits::QUEUED_COMMANDS,
+                },
+            ),
             (_, Err(TrySendError::Disconnected(message))) => (message, Fault::Closed),
         };
         message.reject(fault);
@@ -297,7 +320,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn read_events(&self, from: Position, max: usize) -> Result<Vec<(Position, Vec<u8>)>, Fault> {
+    pub fn read_events(
+        &self,
+        from: Position,
+        max: usize,
+    ) -> Result<Vec<(Position, Vec<u8>)>, Fault> {
         self.shared.read_events(from, max)
     }
 
@@ -312,7 +339,10 @@ impl Ledger {
         max: usize,
     ) -> Result<Vec<Position>, Fault> {
         let end = range.end.0.min(self.index().next_position().0);
-        let found = self.shared.engine.positions(&entity.to_string(), range.start.0..end, max)?;
+        let found = self
+            .shared
+            .engine
+            .positions(&entity.to_string(), range.start.0..end, max)?;
         Ok(found.into_iter().map(Position).collect())
     }
 
@@ -327,7 +357,10 @@ impl Ledger {
         max: usize,
     ) -> Result<Vec<Recorded>, Fault> {
         let positions = self.positions(entity, range, max)?;
-        positions.into_iter().map(|position| self.event(position)).collect()
+        positions
+            .into_iter()
+            .map(|position| self.event(position))
+            .collect()
     }
 
     /// The event at a position below the head.
@@ -335,7 +368,11 @@ impl Ledger {
         let found = self.shared.engine.read(position.0, 1, usize::MAX)?;
         let Some((_, bytes)) = found.first() else {
             let (expected, found) = (position.0, self.shared.engine.head()?);
-            return Err(Fault::Gap { path: self.engine_name().into(), expected, found });
+            return Err(Fault::Gap {
+                path: self.engine_name().into(),
+                expected,
+                found,
+            });
         };
         codec::decode(position, bytes).map_err(|source| Fault::Undecodable { source })
     }
@@ -343,7 +380,11 @@ impl Ledger {
     /// The live tail: events from a position on, then those to come.
     #[must_use]
     pub fn follow(&self, from: Position) -> Follower {
-        Follower { shared: Arc::clone(&self.shared), head: self.head.clone(), next: from }
+        Follower {
+            shared: Arc::clone(&self.shared),
+            head: self.head.clone(),
+            next: from,
+        }
     }
 
     /// The index as it was when the event at `position` was its last; `None` when there is no such
@@ -426,7 +467,11 @@ impl Ledger {
     /// Writes what is queued, then stops the writer; later commands are answered [`Fault::Closed`].
     /// Blocks until it is done. Reading goes on.
     pub fn close(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // An error means that the writer is gone already.
             let _ = self.queue.send(Message::Stop);
@@ -450,7 +495,9 @@ pub struct Follower {
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower").field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("Follower")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
 }
 
@@ -462,7 +509,10 @@ impl Follower {
     /// [`Fault::Closed`] when the server stops; or when the log cannot be read.
     pub async fn next(&mut self) -> Result<Vec<(Position, Vec<u8>)>, Fault> {
         let next = self.next.0;
-        self.head.wait_for(|head| *head > next).await.map_err(|_| Fault::Closed)?;
+        self.head
+            .wait_for(|head| *head > next)
+            .await
+            .map_err(|_| Fault::Closed)?;
         let events = self.shared.read_events(self.next, limits::READ_EVENTS)?;
         if let Some((last, _)) = events.last() {
             self.next = Position(last.0 + 1);

@@ -1,8 +1,47 @@
-//! The disk of Writ.
+//! The disk of Writ: the admin log and its single writer, the issuance log, blobs, the key store,
+//! notes. What an event means is not known here; that is `writ-core`.
+//!
+//! # Invariants
+//! 1. **Durable before applied, applied before answered.** The published index never has an event
+//!    that a power cut could take back, and no answer leaves before the index has what it says
+//!    (`writer.rs`).
+//! 2. **One writer, positions without gaps.** A position is the place in the log, given by comparing
+//!    the head inside the write itself; other nodes may append too (`engine.rs`).
+//! 3. **After an uncertain write, stop.** The log goes read-only, health fails, a restart replays.
+//! 4. **What is not understood is not skipped.** An unknown kind, a gap, a bad checksum, another
+//!    format or another server's file: refuse to start and say which file or position.
+//! 5. **On a filling disk issuance stops first**, so that revoking still works (`issuance.rs`).
+//! 6. A file's bytes are synced before its name, and the directory before anybody is told
+//!    (`disk.rs`).
+//!
+//! # The data directory
+//! ```text
+//! D/lock                     held for the life of the process: one process per data directory
+//! D/admin.redb               the admin log (or the directory D/admin.sled)
+//! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
+//! D/blobs/ab/cdef…           policy modules by SHA-256
+//! D/keys.json                private keys, sealed under the master key; can forget
+//! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
+//! ```
+//! Everything is mode 0600 in directories of mode 0700. `*.new` is what a crash left unfinished.
+//!
+//! # Map
+//! - `engine.rs`: what the admin log needs of a store; `redb_engine.rs` (default), `sled_engine.rs`
+//!   (feature `sled`), `mem_engine.rs` (feature `testkit`: fails and loses power on demand);
+//!   `contract.rs` (feature `testkit`): what each must do, as functions for tests.
+//! - `writer.rs`: decide, append, publish, answer. `ledger.rs`: the handle for everyone else:
+//!   execute, read, follow, the index as of a position.
+//! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
+//!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file. `merkle.rs`: RFC 6962.
+//! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
+//! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
+//!
+//! Engines, measurements and what was decided on them: `README.md`.
+
 pub mod blobs;
-mod disk;
 #[cfg(feature = "testkit")]
 pub mod contract;
+mod disk;
 pub mod engine;
 mod fault;
 mod issuance;
@@ -23,17 +62,21 @@ mod source;
 mod writer;
 
 pub use blobs::Blobs;
-pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording};
-pub use issuance_file::SealedFile;
-pub use issuance_record::{Credential, IssuanceRecord, Outcome, PolicyRecord, RECORD_VERSION, Verdict};
-pub use key_store::{KeyStore, MasterKey};
-pub use notes::Notes;
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
 pub use fault::{Fault, LogId};
-pub use ledger::{EngineKind, Follower, Ledger, LedgerConfig, Pending, Progress, Receipt, Rejection, open_engine};
+pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording};
+pub use issuance_file::SealedFile;
+pub use issuance_record::{
+    Credential, IssuanceRecord, Outcome, PolicyRecord, RECORD_VERSION, Verdict,
+};
+pub use key_store::{KeyStore, MasterKey};
+pub use ledger::{
+    EngineKind, Follower, Ledger, LedgerConfig, Pending, Progress, Receipt, Rejection, open_engine,
+};
 #[cfg(feature = "testkit")]
 pub use mem_engine::{Failure, MemDisk, MemEngine};
+pub use notes::Notes;
 pub use redb_engine::RedbEngine;
 #[cfg(feature = "sled")]
 pub use sled_engine::SledEngine;

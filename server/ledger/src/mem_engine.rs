@@ -89,7 +89,10 @@ impl MemDisk {
     #[must_use]
     pub fn durable(&self) -> Vec<Vec<u8>> {
         let state = self.state();
-        state.events[..state.durable].iter().map(|entry| entry.bytes.clone()).collect()
+        state.events[..state.durable]
+            .iter()
+            .map(|entry| entry.bytes.clone())
+            .collect()
     }
 }
 
@@ -128,14 +131,26 @@ impl MemEngine {
         }
         if state.format != FORMAT {
             let found = state.format.to_string();
-            return Err(Fault::UnknownFormat { path: path(), found, known: FORMAT });
+            return Err(Fault::UnknownFormat {
+                path: path(),
+                found,
+                known: FORMAT,
+            });
         }
-        Ok(Self { disk: Arc::clone(disk), epoch: state.epoch, log_id: state.log_id })
+        Ok(Self {
+            disk: Arc::clone(disk),
+            epoch: state.epoch,
+            log_id: state.log_id,
+        })
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, Fault> {
         let state = self.disk.state();
-        if state.epoch == self.epoch { Ok(state) } else { Err(broken("the power is off")) }
+        if state.epoch == self.epoch {
+            Ok(state)
+        } else {
+            Err(broken("the power is off"))
+        }
     }
 }
 
@@ -200,7 +215,10 @@ impl Engine for MemEngine {
         let state = self.state()?;
         let from_index = usize::try_from(from).unwrap_or(usize::MAX);
         let mut bytes = 0;
-        let events = state.events[..state.durable].iter().skip(from_index).take(max_events);
+        let events = state.events[..state.durable]
+            .iter()
+            .skip(from_index)
+            .take(max_events);
         Ok(events
             .zip(from..)
             .take_while(|(entry, position)| {
@@ -214,7 +232,9 @@ impl Engine for MemEngine {
     fn positions(&self, entity: &str, range: Range<u64>, max: usize) -> Result<Vec<u64>, Fault> {
         let state = self.state()?;
         let about = |position: &u64| {
-            let entry = usize::try_from(*position).ok().and_then(|i| state.events.get(i));
+            let entry = usize::try_from(*position)
+                .ok()
+                .and_then(|i| state.events.get(i));
             entry.is_some_and(|entry| entry.entities.iter().any(|e| e == entity))
         };
         let end = range.end.min(state.durable as u64);

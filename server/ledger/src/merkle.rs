@@ -16,7 +16,11 @@ pub struct Tree {
 impl Tree {
     /// Adds a leaf with these bytes.
     pub fn push(&mut self, leaf: &[u8]) {
-        let mut hash: Hash = Sha256::new().chain_update([0]).chain_update(leaf).finalize().into();
+        let mut hash: Hash = Sha256::new()
+            .chain_update([0])
+            .chain_update(leaf)
+            .finalize()
+            .into();
         let mut size = self.size;
         while size & 1 == 1 {
             if let Some(left) = self.edge.pop() {
@@ -46,7 +50,12 @@ impl Tree {
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 #[cfg(test)]
@@ -58,7 +67,11 @@ mod tests {
     fn reference(leaves: &[Vec<u8>]) -> Hash {
         match leaves {
             [] => Sha256::digest([]).into(),
-            [leaf] => Sha256::new().chain_update([0]).chain_update(leaf).finalize().into(),
+            [leaf] => Sha256::new()
+                .chain_update([0])
+                .chain_update(leaf)
+                .finalize()
+                .into(),
             _ => {
                 let split = leaves.len().next_power_of_two() / 2;
                 node(&reference(&leaves[..split]), &reference(&leaves[split..]))

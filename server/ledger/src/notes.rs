@@ -36,7 +36,11 @@ impl Notes {
     pub fn open(data: &DataDir) -> Result<Self, Fault> {
         let path = data.join("notes");
         disk::create_dir(&path)?;
-        Ok(Self { path, random: SystemRandom::new(), writing: Mutex::default() })
+        Ok(Self {
+            path,
+            random: SystemRandom::new(),
+            writing: Mutex::default(),
+        })
     }
 
     fn file(&self, hash: &NoteHash) -> PathBuf {
@@ -52,10 +56,15 @@ impl Notes {
     /// [`Fault::TooLarge`] over [`limits::NOTE_BYTES`]; or when the disk fails.
     pub fn put(&self, text: &str) -> Result<NoteHash, Fault> {
         if text.len() > limits::NOTE_BYTES {
-            return Err(Fault::TooLarge { bytes: text.len(), limit: limits::NOTE_BYTES });
+            return Err(Fault::TooLarge {
+                bytes: text.len(),
+                limit: limits::NOTE_BYTES,
+            });
         }
         let mut bytes = vec![0; SALT];
-        self.random.fill(&mut bytes).map_err(|_| Fault::NoRandomness)?;
+        self.random
+            .fill(&mut bytes)
+            .map_err(|_| Fault::NoRandomness)?;
         bytes.extend_from_slice(text.as_bytes());
         let hash = Sha256::digest(&bytes).into();
         let path = self.file(&hash);
@@ -72,8 +81,12 @@ impl Notes {
     pub fn get(&self, hash: &NoteHash) -> Result<Option<String>, Fault> {
         let path = self.file(hash);
         let limit = (SALT + limits::NOTE_BYTES) as u64;
-        let Some(bytes) = disk::read_file(&path, limit)? else { return Ok(None) };
-        let text = bytes.get(SALT..).and_then(|text| String::from_utf8(text.to_vec()).ok());
+        let Some(bytes) = disk::read_file(&path, limit)? else {
+            return Ok(None);
+        };
+        let text = bytes
+            .get(SALT..)
+            .and_then(|text| String::from_utf8(text.to_vec()).ok());
         match text {
             Some(text) if NoteHash::from(Sha256::digest(&bytes)) == *hash => Ok(Some(text)),
             _ => Err(Fault::damaged(&path, "its hash is another")),
@@ -109,9 +122,15 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let data = DataDir::create(&temporary.path().join("d")).unwrap();
         let notes = Notes::open(&data).unwrap();
-        let (one, two) = (notes.put("ticket 4711").unwrap(), notes.put("ticket 4711").unwrap());
+        let (one, two) = (
+            notes.put("ticket 4711").unwrap(),
+            notes.put("ticket 4711").unwrap(),
+        );
         assert_ne!(one, two, "the salt differs");
-        assert_eq!(Notes::open(&data).unwrap().get(&one).unwrap().unwrap(), "ticket 4711");
+        assert_eq!(
+            Notes::open(&data).unwrap().get(&one).unwrap().unwrap(),
+            "ticket 4711"
+        );
         notes.delete(&one).unwrap();
         notes.delete(&one).unwrap();
         assert_eq!(notes.get(&one).unwrap(), None);

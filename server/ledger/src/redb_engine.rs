@@ -22,8 +22,7 @@ use crate::disk::{self, private_file};
 use crate::engine::{self, AppendError, Engine, Entry, FORMAT, index_key, position_in};
 use crate::{Fault, LogId, limits};
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    TableDefinition,
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 use std::fmt;
 use std::ops::Range;
@@ -42,7 +41,10 @@ pub struct RedbEngine {
 
 impl fmt::Debug for RedbEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbEngine").field("path", &self.path).field("log_id", &self.log_id).finish()
+        f.debug_struct("RedbEngine")
+            .field("path", &self.path)
+            .field("log_id", &self.log_id)
+            .finish()
     }
 }
 
@@ -53,7 +55,9 @@ impl RedbEngine {
     /// [`Fault::Exists`]; or when the disk fails.
     pub fn create(path: &Path, log_id: LogId) -> Result<Self, Fault> {
         if path.exists() {
-            return Err(Fault::Exists { path: path.to_owned() });
+            return Err(Fault::Exists {
+                path: path.to_owned(),
+            });
         }
         let temporary = disk::unfinished(path);
         private_file()
@@ -86,13 +90,15 @@ impl RedbEngine {
     /// As [`RedbEngine::open`]; the storage is called `label` in messages.
     #[cfg(feature = "testkit")]
     pub fn with_backend(
-        backend: impl StorageBackend,
+        backend: impl redb::StorageBackend,
         label: &Path,
         log_id: LogId,
     ) -> Result<Self, Fault> {
         engine::without_panic(label, || {
             let fresh = backend.len().map_err(Fault::io("read", label))? == 0;
-            let db = builder().create_with_backend(backend).map_err(fault(label))?;
+            let db = builder()
+                .create_with_backend(backend)
+                .map_err(fault(label))?;
             if fresh {
                 write_header(&db, log_id).map_err(fault(label))?;
             }
@@ -103,7 +109,10 @@ impl RedbEngine {
     fn check(db: Database, path: &Path) -> Result<Self, Fault> {
         let header = |key: &str| -> Result<String, redb::Error> {
             let header = db.begin_read()?.open_table(HEADER)?;
-            Ok(header.get(key)?.map(|value| value.value().to_owned()).unwrap_or_default())
+            Ok(header
+                .get(key)?
+                .map(|value| value.value().to_owned())
+                .unwrap_or_default())
         };
         let ends = || -> Result<(u64, Option<(u64, u64)>), redb::Error> {
             let transaction = db.begin_read()?;
@@ -117,13 +126,21 @@ impl RedbEngine {
         let format = header("format").map_err(fault(path))?;
         if format != FORMAT.to_string() {
             let path = path.to_owned();
-            return Err(Fault::UnknownFormat { path, found: format, known: FORMAT });
+            return Err(Fault::UnknownFormat {
+                path,
+                found: format,
+                known: FORMAT,
+            });
         }
         let log_id = LogId::parse(&header("log_id").map_err(fault(path))?)
             .ok_or_else(|| Fault::damaged(path, "the header names no log"))?;
         let (count, ends) = ends().map_err(fault(path))?;
         if let Some((first, last)) = ends {
-            let gap = |expected, found| Fault::Gap { path: path.to_owned(), expected, found };
+            let gap = |expected, found| Fault::Gap {
+                path: path.to_owned(),
+                expected,
+                found,
+            };
             if first != 0 {
                 return Err(gap(0, first));
             }
@@ -131,7 +148,11 @@ impl RedbEngine {
                 return Err(gap(count, last));
             }
         }
-        Ok(Self { path: path.to_owned(), log_id, db })
+        Ok(Self {
+            path: path.to_owned(),
+            log_id,
+            db,
+        })
     }
 
     fn try_append(
@@ -180,7 +201,10 @@ impl Engine for RedbEngine {
 
     fn append(&self, expected: u64, entries: &[Entry]) -> Result<u64, AppendError> {
         engine::check(entries)?;
-        match self.try_append(expected, entries).map_err(fault(&self.path))? {
+        match self
+            .try_append(expected, entries)
+            .map_err(fault(&self.path))?
+        {
             Ok(head) => Ok(head),
             Err(head) => Err(AppendError::Conflict { head }),
         }
@@ -207,10 +231,16 @@ impl Engine for RedbEngine {
             Ok(events)
         };
         let events = read().map_err(fault(&self.path))?;
-        match events.iter().zip(from..).find(|((found, _), expected)| found != expected) {
-            Some((&(found, _), expected)) => {
-                Err(Fault::Gap { path: self.path.clone(), expected, found })
-            }
+        match events
+            .iter()
+            .zip(from..)
+            .find(|((found, _), expected)| found != expected)
+        {
+            Some((&(found, _), expected)) => Err(Fault::Gap {
+                path: self.path.clone(),
+                expected,
+                found,
+            }),
             None => Ok(events),
         }
     }
@@ -234,7 +264,9 @@ impl Engine for RedbEngine {
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(limits::ADMIN_CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+        .set_cache_size(limits::ADMIN_CACHE_BYTES)
+        .set_check_integrity_on_open(true);
     builder
 }
 
@@ -257,14 +289,20 @@ pub(crate) fn fault<E: Into<redb::Error>>(path: &Path) -> impl FnOnce(E) -> Faul
     move |error| match error.into() {
         redb::Error::Corrupted(detail) => Fault::Damaged { path, detail },
         redb::Error::DatabaseAlreadyOpen => Fault::InUse { path },
-        redb::Error::UpgradeRequired(found) => {
-            Fault::UnknownFormat { path, found: format!("redb {found}"), known: FORMAT }
-        }
-        redb::Error::TableDoesNotExist(table) => {
-            Fault::Damaged { path, detail: format!("there is no table {table}") }
-        }
+        redb::Error::UpgradeRequired(found) => Fault::UnknownFormat {
+            path,
+            found: format!("redb {found}"),
+            known: FORMAT,
+        },
+        redb::Error::TableDoesNotExist(table) => Fault::Damaged {
+            path,
+            detail: format!("there is no table {table}"),
+        },
         redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
-            Fault::Damaged { path, detail: source.to_string() }
+            Fault::Damaged {
+                path,
+                detail: source.to_string(),
+            }
         }
         redb::Error::Io(source) => Fault::io("use", &path)(source),
         other => Fault::io("use", &path)(std::io::Error::other(other)),

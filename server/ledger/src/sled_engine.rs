@@ -63,7 +63,10 @@ struct Files {
 
 impl fmt::Debug for SledEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledEngine").field("path", &self.path).field("log_id", &self.log_id).finish()
+        f.debug_struct("SledEngine")
+            .field("path", &self.path)
+            .field("log_id", &self.log_id)
+            .finish()
     }
 }
 
@@ -74,7 +77,9 @@ impl SledEngine {
     /// [`Fault::Exists`]; or when the disk fails.
     pub fn create(path: &Path, log_id: LogId) -> Result<Self, Fault> {
         if path.exists() {
-            return Err(Fault::Exists { path: path.to_owned() });
+            return Err(Fault::Exists {
+                path: path.to_owned(),
+            });
         }
         let temporary = disk::unfinished(path);
         if temporary.exists() {
@@ -122,7 +127,11 @@ impl SledEngine {
             return Err(Fault::damaged(path, "the header is lost"));
         }
         if found != FORMAT.to_string() {
-            return Err(Fault::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
+            return Err(Fault::UnknownFormat {
+                path: path.to_owned(),
+                found,
+                known: FORMAT,
+            });
         }
         let log_id = LogId::parse(&text(LOG_ID_KEY)?)
             .ok_or_else(|| Fault::damaged(path, "the header names no log"))?;
@@ -132,7 +141,11 @@ impl SledEngine {
             let (key, _) = row.map_err(fault(path))?;
             let found = position_in(&key).unwrap_or(u64::MAX);
             if found != head {
-                return Err(Fault::Gap { path: path.to_owned(), expected: head, found });
+                return Err(Fault::Gap {
+                    path: path.to_owned(),
+                    expected: head,
+                    found,
+                });
             }
             head += 1;
         }
@@ -141,7 +154,9 @@ impl SledEngine {
         let mut synced = BTreeSet::new();
         sync_files(path, &mut synced)?;
         let head_path = path.join("writ_head");
-        let head_file = private_file().open(&head_path).map_err(Fault::io("open", &head_path))?;
+        let head_file = private_file()
+            .open(&head_path)
+            .map_err(Fault::io("open", &head_path))?;
         let promised = read_head(&head_file)
             .map_err(Fault::io("read", &head_path))?
             .ok_or_else(|| Fault::damaged(&head_path, "it names no head"))?;
@@ -154,7 +169,10 @@ impl SledEngine {
             log_id,
             db,
             head: AtomicU64::new(head),
-            files: Mutex::new(Files { head: head_file, synced }),
+            files: Mutex::new(Files {
+                head: head_file,
+                synced,
+            }),
         })
     }
 }
@@ -207,12 +225,20 @@ impl Engine for SledEngine {
         if from >= head {
             return Ok(events);
         }
-        for row in self.db.range(event_key(from)..event_key(head)).take(max_events) {
+        for row in self
+            .db
+            .range(event_key(from)..event_key(head))
+            .take(max_events)
+        {
             let (key, value) = row.map_err(fault(&self.path))?;
             let expected = from + events.len() as u64;
             let found = position_in(&key).unwrap_or(u64::MAX);
             if found != expected {
-                return Err(Fault::Gap { path: self.path.clone(), expected, found });
+                return Err(Fault::Gap {
+                    path: self.path.clone(),
+                    expected,
+                    found,
+                });
             }
             bytes += value.len();
             if bytes > max_bytes && !events.is_empty() {
@@ -310,7 +336,10 @@ fn sync_files(path: &Path, synced: &mut BTreeSet<PathBuf>) -> Result<(), Fault> 
         }
     }
     let log = path.join("db");
-    for file in found.iter().filter(|file| **file == log || !synced.contains(*file)) {
+    for file in found
+        .iter()
+        .filter(|file| **file == log || !synced.contains(*file))
+    {
         match File::open(file).and_then(|file| file.sync_all()) {
             // A snapshot that sled replaced in the meantime.
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && *file != log => {}
@@ -333,7 +362,10 @@ fn fault(path: &Path) -> impl FnOnce(sled::Error) -> Fault {
             Fault::InUse { path }
         }
         sled::Error::Io(source) => Fault::io("use", &path)(source),
-        sled::Error::Corruption { .. } => Fault::Damaged { path, detail: error.to_string() },
+        sled::Error::Corruption { .. } => Fault::Damaged {
+            path,
+            detail: error.to_string(),
+        },
         other => Fault::io("use", &path)(std::io::Error::other(other)),
     }
 }

@@ -35,8 +35,12 @@ pub struct RandomIds {
 impl Ids for RandomIds {
     fn next(&self, at: Millis) -> Result<u128, Fault> {
         let mut bytes = [0; 10];
-        self.random.fill(&mut bytes).map_err(|_| Fault::NoRandomness)?;
-        Ok(uuid::Builder::from_unix_timestamp_millis(at.0, &bytes).into_uuid().as_u128())
+        self.random
+            .fill(&mut bytes)
+            .map_err(|_| Fault::NoRandomness)?;
+        Ok(uuid::Builder::from_unix_timestamp_millis(at.0, &bytes)
+            .into_uuid()
+            .as_u128())
     }
 }
 
@@ -60,7 +64,9 @@ impl Ids for SeededIds {
         // SplitMix64: its state is a counter, so it can be an atomic.
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut bytes = [0; 16];
-        let state = self.0.fetch_add(STEP.wrapping_mul(2), std::sync::atomic::Ordering::Relaxed);
+        let state = self
+            .0
+            .fetch_add(STEP.wrapping_mul(2), std::sync::atomic::Ordering::Relaxed);
         for (half, chunk) in bytes.chunks_exact_mut(8).enumerate() {
             let mut z = state.wrapping_add(STEP.wrapping_mul(half as u64 + 1));
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -69,7 +75,9 @@ impl Ids for SeededIds {
         }
         let mut random = [0; 10];
         random.copy_from_slice(&bytes[..10]);
-        Ok(uuid::Builder::from_unix_timestamp_millis(at.0, &random).into_uuid().as_u128())
+        Ok(uuid::Builder::from_unix_timestamp_millis(at.0, &random)
+            .into_uuid()
+            .as_u128())
     }
 }
 

@@ -57,11 +57,21 @@ impl Shared {
     ) -> (Arc<Self>, SyncSender<Message>, Receiver<Message>) {
         let (sender, receiver) = sync_channel(limits::QUEUED_COMMANDS);
         let index = ArcSwap::from_pointee(index);
-        (Arc::new(Self { engine, index, fatal: OnceLock::new() }), sender, receiver)
+        (
+            Arc::new(Self {
+                engine,
+                index,
+                fatal: OnceLock::new(),
+            }),
+            sender,
+            receiver,
+        )
     }
 
     pub(crate) fn read_only(&self) -> Option<Fault> {
-        self.fatal.get().map(|cause| Fault::ReadOnly { cause: Arc::clone(cause) })
+        self.fatal.get().map(|cause| Fault::ReadOnly {
+            cause: Arc::clone(cause),
+        })
     }
 
     /// Published events only: the engine may know of one that is not answered yet.
@@ -74,7 +84,10 @@ impl Shared {
         let left = usize::try_from(head.saturating_sub(from.0)).unwrap_or(usize::MAX);
         let max = max.min(left).min(limits::READ_EVENTS);
         let events = self.engine.read(from.0, max, limits::READ_BYTES)?;
-        Ok(events.into_iter().map(|(position, bytes)| (Position(position), bytes)).collect())
+        Ok(events
+            .into_iter()
+            .map(|(position, bytes)| (Position(position), bytes))
+            .collect())
     }
 }
 
@@ -119,7 +132,11 @@ fn same_log(engine: &dyn Engine, named: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let found = LogId::parse(named).unwrap_or(LogId(0));
-    Err(Fault::ForeignLog { path: engine.name().into(), found, expected })
+    Err(Fault::ForeignLog {
+        path: engine.name().into(),
+        found,
+        expected,
+    })
 }
 
 /// A command's part of a batch.
@@ -142,7 +159,9 @@ pub struct Writer {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,7 +174,17 @@ impl Writer {
     ) -> (Self, watch::Receiver<u64>) {
         let (head, follower) = watch::channel(shared.index.load().next_position().0);
         let waiting = VecDeque::new();
-        (Self { shared, clock, ids, queue, head, waiting }, follower)
+        (
+            Self {
+                shared,
+                clock,
+                ids,
+                queue,
+                head,
+                waiting,
+            },
+            follower,
+        )
     }
 
     /// Serves until it is told to stop, or every handle is gone.
@@ -190,9 +219,9 @@ impl Writer {
                 Message::Submit(submission, answer) => self.waiting.push_back((submission, answer)),
                 Message::CatchUp(answer) => {
                     self.drain();
-                    let result = self.catch_up().map(|()| {
-                        self.shared.index.load().head().unwrap_or_default()
-                    });
+                    let result = self
+                        .catch_up()
+                        .map(|()| self.shared.index.load().head().unwrap_or_default());
                     let _ = answer.send(result);
                 }
                 Message::Stop => {
@@ -234,12 +263,19 @@ impl Writer {
                 }
                 let before = entries.len();
                 outcomes.push(self.decide(&mut index, submission, &mut entries));
-                bytes += entries[before..].iter().map(|entry| entry.bytes.len()).sum::<usize>();
+                bytes += entries[before..]
+                    .iter()
+                    .map(|entry| entry.bytes.len())
+                    .sum::<usize>();
             }
             if entries.is_empty() {
                 return self.answer(outcomes, &published);
             }
-            match self.shared.engine.append(published.next_position().0, &entries) {
+            match self
+                .shared
+                .engine
+                .append(published.next_position().0, &entries)
+            {
                 Ok(_) => {
                     let published = self.publish(index);
                     return self.answer(outcomes, &published);
@@ -312,14 +348,20 @@ impl Writer {
                 event,
             };
             let bytes = codec::encode(&recorded).map_err(|error| match error {
-                codec::EncodeError::TooLarge { bytes } => {
-                    Fault::TooLarge { bytes, limit: limits::ENTRY_BYTES }
-                }
+                codec::EncodeError::TooLarge { bytes } => Fault::TooLarge {
+                    bytes,
+                    limit: limits::ENTRY_BYTES,
+                },
                 codec::EncodeError::Json(source) => {
                     Fault::io("encode", "event".as_ref())(source.into())
                 }
             })?;
-            let entities = recorded.event.entities().iter().map(ToString::to_string).collect();
+            let entities = recorded
+                .event
+                .entities()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             entries.push(Entry { bytes, entities });
             index.apply(&recorded);
             all.push(recorded);

@@ -6,6 +6,7 @@ use super::change::change as execute;
 use super::read::index as read;
 use super::{Answer, Outcome};
 use crate::app::App;
+use crate::issue::denial_code;
 use serde_json::json;
 use std::sync::Arc;
 use writ_api as api;
@@ -88,23 +89,7 @@ fn denied(index: &Index, denial: &Denial) -> api::TokenPreview {
         claims: None,
         lifetime_seconds: None,
         dropped: Vec::new(),
-        error: Some(error_code(denial).to_owned()),
+        error: Some(denial_code(denial).as_str().to_owned()),
         explanation: Some(denial.to_string()),
-    }
-}
-
-/// The `error` that the application would see (RFC 6749 §5.2, RFC 8707 §2). A test in
-/// `http/admin.rs` compares it with what the token endpoint says.
-pub(crate) fn error_code(denial: &Denial) -> &'static str {
-    match denial {
-        Denial::ApplicationUnusable => "invalid_client",
-        Denial::ScopeMalformed | Denial::ScopesUnauthorized { .. } | Denial::NothingToGrant => {
-            "invalid_scope"
-        }
-        Denial::TooManyResources
-        | Denial::ResourceUnauthorized { .. }
-        | Denial::SeveralResources { .. }
-        | Denial::ProfilesDiffer { .. }
-        | Denial::ManagementAlone => "invalid_target",
     }
 }

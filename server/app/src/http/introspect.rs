@@ -63,7 +63,10 @@ async fn answer(
             let credentials = credentials(&authorization, &form)?;
             let caller = authenticate(&index, &credentials, app.now());
             let caller = caller.map_err(|_| OAuthError::invalid_client())?.id();
-            Caller { id: caller, all: introspects_all(&index, caller) }
+            Caller {
+                id: caller,
+                all: introspects_all(&index, caller),
+            }
         }
     };
     let token = form.get("token");
@@ -79,12 +82,24 @@ struct Caller {
 
 /// A caller with a token of the management API.
 fn administrator(app: &App, index: &Index, token: &str) -> Result<Caller, OAuthError> {
-    let token = app.validate_token(token).map_err(|_| OAuthError::invalid_client())?;
+    let token = app
+        .validate_token(token)
+        .map_err(|_| OAuthError::invalid_client())?;
     let scope = ManagementScope::TokensIntrospect;
     let all = token.claims.aud.iter().eq([MANAGEMENT_IDENTIFIER])
-        && token.scopes.iter().any(|name| name.as_str() == scope.as_str())
+        && token
+            .scopes
+            .iter()
+            .any(|name| name.as_str() == scope.as_str())
         && introspects_all(index, token.application);
-    if all { Ok(Caller { id: token.application, all }) } else { Err(OAuthError::invalid_client()) }
+    if all {
+        Ok(Caller {
+            id: token.application,
+            all,
+        })
+    } else {
+        Err(OAuthError::invalid_client())
+    }
 }
 
 fn introspects_all(index: &Index, id: ApplicationId) -> bool {
@@ -98,8 +113,15 @@ fn introspects_all(index: &Index, id: ApplicationId) -> bool {
 /// Whether the caller is an API that the token is for: by its audience, and by its scopes where
 /// the audience names the application instead.
 fn is_guarded_by(index: &Index, token: &ValidatedToken, caller: ApplicationId) -> bool {
-    let by_audience = token.claims.aud.iter().filter_map(|aud| index.api_identified(aud));
-    let by_scope = token.scopes.iter().filter_map(|name| index.api(index.scope(name.as_str())?.0));
+    let by_audience = token
+        .claims
+        .aud
+        .iter()
+        .filter_map(|aud| index.api_identified(aud));
+    let by_scope = token
+        .scopes
+        .iter()
+        .filter_map(|name| index.api(index.scope(name.as_str())?.0));
     let guarded = |api: &std::sync::Arc<ApiResource>| api.guards.contains(&caller);
     by_audience.chain(by_scope).any(guarded)
 }

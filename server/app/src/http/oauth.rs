@@ -35,7 +35,10 @@ pub async fn body(request: &HttpRequest, payload: Payload) -> Result<Bytes, OAut
 pub fn form<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Form<'a>, OAuthError> {
     let mut types = headers.get_all(CONTENT_TYPE);
     let content_type = types.next().filter(|_| types.next().is_none());
-    Ok(Form::parse(content_type.map(|value| value.as_bytes()), body)?)
+    Ok(Form::parse(
+        content_type.map(|value| value.as_bytes()),
+        body,
+    )?)
 }
 
 /// The `Authorization` header, read once so that credentials can borrow from it.
@@ -54,9 +57,13 @@ pub enum Authorization {
 /// When there are several, or it is of a scheme we don't have, or malformed.
 pub fn authorization(headers: &HeaderMap) -> Result<Authorization, OAuthError> {
     let mut values = headers.get_all(AUTHORIZATION);
-    let Some(value) = values.next() else { return Ok(Authorization::Absent) };
+    let Some(value) = values.next() else {
+        return Ok(Authorization::Absent);
+    };
     if values.next().is_some() {
-        return Err(OAuthError::invalid_request("the Authorization header is repeated"));
+        return Err(OAuthError::invalid_request(
+            "the Authorization header is repeated",
+        ));
     }
     match parse_basic_authorization(value.as_bytes()) {
         Ok(credentials) => Ok(Authorization::Basic(credentials)),
@@ -79,7 +86,9 @@ pub fn credentials<'a>(
     match authorization {
         Authorization::Basic(basic) => {
             if secret.is_some() || id.is_some_and(|id| id != basic.client_id) {
-                return Err(OAuthError::invalid_request("more than one client authentication"));
+                return Err(OAuthError::invalid_request(
+                    "more than one client authentication",
+                ));
             }
             Ok(PresentedCredentials {
                 client_id: &basic.client_id,
@@ -90,7 +99,11 @@ pub fn credentials<'a>(
         Authorization::Absent => match (id, secret) {
             (Some(client_id), Some(presented_secret)) => {
                 let method = "client_secret_post";
-                Ok(PresentedCredentials { client_id, presented_secret, method })
+                Ok(PresentedCredentials {
+                    client_id,
+                    presented_secret,
+                    method,
+                })
             }
             _ => Err(OAuthError::invalid_client()),
         },
@@ -102,11 +115,18 @@ pub fn credentials<'a>(
 #[must_use]
 pub fn request_id(request: &HttpRequest) -> String {
     let extensions = request.extensions();
-    extensions.get::<TraceContext>().map(|trace| trace.request_id().to_string()).unwrap_or_default()
+    extensions
+        .get::<TraceContext>()
+        .map(|trace| trace.request_id().to_string())
+        .unwrap_or_default()
 }
 
 /// The trace context of the request, as a `traceparent`.
 #[must_use]
 pub fn traceparent(request: &HttpRequest) -> String {
-    request.extensions().get::<TraceContext>().map(ToString::to_string).unwrap_or_default()
+    request
+        .extensions()
+        .get::<TraceContext>()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }

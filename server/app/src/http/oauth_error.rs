@@ -7,7 +7,6 @@ use crate::telemetry::TokenErrorCode;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde::Serialize;
-use writ_core::Denial;
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,21 +30,32 @@ impl OAuthError {
     /// The request is malformed.
     #[must_use]
     pub fn invalid_request(description: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, TokenErrorCode::InvalidRequest, description)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            TokenErrorCode::InvalidRequest,
+            description,
+        )
     }
 
     /// The client authentication failed: one text, whatever the reason.
     #[must_use]
     pub fn invalid_client() -> Self {
         let description = "client authentication failed";
-        Self::new(StatusCode::UNAUTHORIZED, TokenErrorCode::InvalidClient, description)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            TokenErrorCode::InvalidClient,
+            description,
+        )
     }
 
     /// The server cannot now.
     #[must_use]
     pub fn unavailable(description: &str) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { retry: true, ..Self::new(status, TokenErrorCode::TemporarilyUnavailable, description) }
+        Self {
+            retry: true,
+            ..Self::new(status, TokenErrorCode::TemporarilyUnavailable, description)
+        }
     }
 
     /// An error.
@@ -53,8 +63,16 @@ impl OAuthError {
     pub fn new(status: StatusCode, code: TokenErrorCode, description: &str) -> Self {
         // RFC 6749 §5.2 allows printable ASCII but quote and backslash, and nothing else.
         let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
-        let description = description.chars().map(|c| if fits(c) { c } else { '?' }).collect();
-        Self { status, code, description, retry: false }
+        let description = description
+            .chars()
+            .map(|c| if fits(c) { c } else { '?' })
+            .collect();
+        Self {
+            status,
+            code,
+            description,
+            retry: false,
+        }
     }
 
     /// The answer.
@@ -71,7 +89,10 @@ impl OAuthError {
         if self.retry {
             response.insert_header((header::RETRY_AFTER, "1"));
         }
-        response.json(Body { error: self.code.as_str(), error_description: &self.description })
+        response.json(Body {
+            error: self.code.as_str(),
+            error_description: &self.description,
+        })
     }
 }
 
@@ -87,27 +108,21 @@ impl From<FormError> for OAuthError {
 
 impl From<&IssueError> for OAuthError {
     fn from(error: &IssueError) -> Self {
-        let text = error.to_string();
-        let bad = |code| Self::new(StatusCode::BAD_REQUEST, code, &text);
-        match error {
-            IssueError::InvalidClient | IssueError::Denied(Denial::ApplicationUnusable) => {
-                Self::invalid_client()
-            }
-            IssueError::Denied(denial) => match denial {
-                Denial::ApplicationUnusable => Self::invalid_client(),
-                Denial::ScopeMalformed
-                | Denial::ScopesUnauthorized { .. }
-                | Denial::NothingToGrant => bad(TokenErrorCode::InvalidScope),
-                // RFC 8707 §2.
-                Denial::TooManyResources
-                | Denial::ResourceUnauthorized { .. }
-                | Denial::SeveralResources { .. }
-                | Denial::ProfilesDiffer { .. }
-                | Denial::ManagementAlone => bad(TokenErrorCode::InvalidTarget),
-            },
+        let code = error.code();
+        match code {
+            TokenErrorCode::InvalidClient => Self::invalid_client(),
             // What failed is for the log; the application can only try again.
-            IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
+            TokenErrorCode::TemporarilyUnavailable | TokenErrorCode::ServerError => {
                 Self::unavailable("no token can be issued now, try again")
+            }
+            TokenErrorCode::AccessDenied
+            | TokenErrorCode::InvalidGrant
+            | TokenErrorCode::InvalidRequest
+            | TokenErrorCode::InvalidScope
+            | TokenErrorCode::InvalidTarget
+            | TokenErrorCode::UnauthorizedClient
+            | TokenErrorCode::UnsupportedGrantType => {
+                Self::new(StatusCode::BAD_REQUEST, code, &error.to_string())
             }
         }
     }

@@ -31,5 +31,7 @@ pub async fn metrics(app: Data<App>) -> HttpResponse {
 }
 
 fn text(status: StatusCode, body: &str) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body.to_owned())
+    HttpResponse::build(status)
+        .content_type("text/plain; charset=utf-8")
+        .body(body.to_owned())
 }

@@ -11,7 +11,9 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
@@ -34,8 +36,13 @@ pub async fn trace<B: MessageBody + 'static>(
     let watch = Stopwatch::start();
     let app = request.app_data::<Data<App>>().cloned();
     let app = app.expect("server.rs gives every listener the App");
-    let limit = request.app_data::<RequestTimeout>().map_or(Duration::from_secs(10), |t| t.0);
-    let sent = request.headers().get_all("traceparent").map(HeaderValue::as_bytes);
+    let limit = request
+        .app_data::<RequestTimeout>()
+        .map_or(Duration::from_secs(10), |t| t.0);
+    let sent = request
+        .headers()
+        .get_all("traceparent")
+        .map(HeaderValue::as_bytes);
     let context = TraceContext::of_request(sent, &*app.random);
     let request_id = context.request_id().to_string();
     request.extensions_mut().insert(context);
@@ -59,7 +66,9 @@ pub async fn trace<B: MessageBody + 'static>(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if response.request().connection_info().scheme() == "https" {
         let year = HeaderValue::from_static("max-age=31536000");
-        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
+        response
+            .headers_mut()
+            .insert(STRICT_TRANSPORT_SECURITY, year);
     }
     let elapsed = watch.elapsed();
     app.metrics.answered(endpoint, elapsed);
@@ -91,7 +100,9 @@ fn endpoint(path: &str) -> Endpoint {
 /// # Errors
 /// `Client-Cert` from somebody who may not set it (RFC 9440 §3.1).
 pub fn source(request: &HttpRequest, proxies: &TrustedProxies) -> Result<IpAddr, OAuthError> {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let values = |name: &'static str| request.headers().get_all(name).map(HeaderValue::as_bytes);
     proxies
         .client_certificate(peer, values("client-cert"))

@@ -28,7 +28,9 @@ async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<()
     let caller = caller.map_err(|_| OAuthError::invalid_client())?;
     let token = form.get("token");
     let token = token.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
-    let Ok(token) = app.validate_token(token) else { return Ok(()) };
+    let Ok(token) = app.validate_token(token) else {
+        return Ok(());
+    };
     if token.application != caller.id() {
         return Ok(());
     }
@@ -55,7 +57,9 @@ async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<()
         Err(ExecuteError::Refused(refusal)) => Err(OAuthError::unavailable(&refusal.to_string())),
         Err(error) => {
             tracing::error!(%error, "a token could not be revoked");
-            Err(OAuthError::unavailable("the token could not be revoked, try again"))
+            Err(OAuthError::unavailable(
+                "the token could not be revoked, try again",
+            ))
         }
     }
 }

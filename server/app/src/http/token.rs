@@ -59,7 +59,10 @@ async fn answer(
     let resources: Vec<&str> = form.all("resource").collect();
     let asked = Request {
         credentials: credentials(&authorization, &form)?,
-        ask: Ask { scope: form.get("scope"), resources: &resources },
+        ask: Ask {
+            scope: form.get("scope"),
+            resources: &resources,
+        },
         source: source(request, &app.proxies)?,
         traceparent: &oauth::traceparent(request),
     };

@@ -18,7 +18,9 @@ pub struct PresentedCredentials<'a> {
 
 impl fmt::Debug for PresentedCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedCredentials").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("PresentedCredentials")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,5 +28,8 @@ pub fn entitle(
     ask: Ask<'_>,
 ) -> Result<Entitlement, IssueError> {
     let entitled = authorize(index, application.id(), ask).map_err(IssueError::Denied)?;
-    Ok(Entitlement { application, entitled })
+    Ok(Entitlement {
+        application,
+        entitled,
+    })
 }

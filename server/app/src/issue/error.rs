@@ -1,6 +1,7 @@
-//! Why there is no token. The top variant says whose fault it is; which status and RFC 6749 code
-//! that is, `http/oauth_error.rs` says.
+//! Why there is no token. The top variant says whose fault it is; the code on the wire is here, the
+//! status in `http/oauth_error.rs`.
 
+use crate::telemetry::TokenErrorCode;
 use writ_core::{Algorithm, Denial};
 
 /// Why there is no token.
@@ -21,4 +22,34 @@ pub enum IssueError {
     /// What the decision depends on changed each time it was made.
     #[error("what this token depends on keeps changing")]
     Unsettled,
+}
+
+impl IssueError {
+    /// The `error` that the application sees.
+    #[must_use]
+    pub fn code(&self) -> TokenErrorCode {
+        match self {
+            Self::InvalidClient => TokenErrorCode::InvalidClient,
+            Self::Denied(denial) => denial_code(denial),
+            Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled => {
+                TokenErrorCode::TemporarilyUnavailable
+            }
+        }
+    }
+}
+
+/// The `error` that a denial is on the wire (RFC 6749 §5.2, RFC 8707 §2).
+#[must_use]
+pub fn denial_code(denial: &Denial) -> TokenErrorCode {
+    match denial {
+        Denial::ApplicationUnusable => TokenErrorCode::InvalidClient,
+        Denial::ScopeMalformed | Denial::ScopesUnauthorized { .. } | Denial::NothingToGrant => {
+            TokenErrorCode::InvalidScope
+        }
+        Denial::TooManyResources
+        | Denial::ResourceUnauthorized { .. }
+        | Denial::SeveralResources { .. }
+        | Denial::ProfilesDiffer { .. }
+        | Denial::ManagementAlone => TokenErrorCode::InvalidTarget,
+    }
 }

@@ -17,10 +17,18 @@ impl RecordedToken {
     /// Whether what the token rests on is still as it was when it was decided.
     #[must_use]
     pub(super) fn still_stands(&self, index: &Index, ring: &KeyRing, now: Millis) -> bool {
-        let SignedToken { application, entitled, kid, .. } = &self.signed;
+        let SignedToken {
+            application,
+            entitled,
+            kid,
+            ..
+        } = &self.signed;
         let secret_stands = || {
             let current = index.application(application.id())?;
-            current.secrets.iter().find(|s| s.id == application.secret())
+            current
+                .secrets
+                .iter()
+                .find(|s| s.id == application.secret())
         };
         entitlement_version(index, entitled) == Some(entitled.version)
             && secret_stands().is_some_and(|secret| secret.is_valid(now))
@@ -34,17 +42,18 @@ impl RecordedToken {
     }
 
     /// Records that the token never left.
-    pub(super) async fn withdraw(
-        self,
-        app: &App,
-        request: &Request<'_>,
-    ) -> Result<(), IssueError> {
+    pub(super) async fn withdraw(self, app: &App, request: &Request<'_>) -> Result<(), IssueError> {
         let reason = format!("withdrawn: {}", self.signed.jti);
-        let outcome = Outcome::Fault { reason: reason.into() };
+        let outcome = Outcome::Fault {
+            reason: reason.into(),
+        };
         let id = Jti(app.ids.next_id());
         let as_of = self.signed.entitled.as_of;
         let record = blank(app, request, &self.signed.application, id, as_of, outcome);
-        Ok(app.issuances.record(&record, app.index().settings().issuance_record).await?)
+        Ok(app
+            .issuances
+            .record(&record, app.index().settings().issuance_record)
+            .await?)
     }
 }
 
@@ -63,10 +72,19 @@ pub async fn record(
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
         exp: Some(signed.expires_at),
-        ..blank(app, request, &signed.application, signed.jti, entitled.as_of, Outcome::Granted)
+        ..blank(
+            app,
+            request,
+            &signed.application,
+            signed.jti,
+            entitled.as_of,
+            Outcome::Granted,
+        )
     };
     let algorithm: Algorithm = entitled.algorithm;
-    app.issuances.record(&record, app.index().settings().issuance_record).await?;
+    app.issuances
+        .record(&record, app.index().settings().issuance_record)
+        .await?;
     app.metrics.token_issued(algorithm);
     Ok(RecordedToken { signed })
 }
@@ -92,7 +110,10 @@ pub(super) async fn refused(
     let id = Jti(app.ids.next_id());
     let as_of = index.head().unwrap_or_default();
     let record = blank(app, request, application, id, as_of, outcome);
-    Ok(app.issuances.record(&record, index.settings().issuance_record).await?)
+    Ok(app
+        .issuances
+        .record(&record, index.settings().issuance_record)
+        .await?)
 }
 
 /// What every record has.
@@ -115,9 +136,22 @@ fn blank(
             id: application.secret().to_string().into(),
         },
         as_of,
-        asked: request.ask.scope.iter().flat_map(|s| s.split(' ')).take(LISTED).map(cut).collect(),
+        asked: request
+            .ask
+            .scope
+            .iter()
+            .flat_map(|s| s.split(' '))
+            .take(LISTED)
+            .map(cut)
+            .collect(),
         granted: Vec::new(),
-        resources: request.ask.resources.iter().take(LISTED).map(|resource| cut(resource)).collect(),
+        resources: request
+            .ask
+            .resources
+            .iter()
+            .take(LISTED)
+            .map(|resource| cut(resource))
+            .collect(),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
         policies: Vec::new(),

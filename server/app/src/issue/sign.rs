@@ -28,7 +28,9 @@ pub struct TokenAnswer {
 
 impl std::fmt::Debug for TokenAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenAnswer").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("TokenAnswer")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,10 +42,15 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
     let entitlement = permit.into_entitlement();
     let (application, entitled) = (entitlement.application, entitlement.entitled);
     let ring = app.ring();
-    let signer = ring.signer(entitled.algorithm).ok_or(IssueError::NoKey(entitled.algorithm))?;
+    let signer = ring
+        .signer(entitled.algorithm)
+        .ok_or(IssueError::NoKey(entitled.algorithm))?;
 
     // A token made in the millisecond of a cut belongs to those that were cut; the next is free.
-    let earliest = application.application().tokens_cut_at.map_or(0, |cut| cut.0 + 1);
+    let earliest = application
+        .application()
+        .tokens_cut_at
+        .map_or(0, |cut| cut.0 + 1);
     let jti = Jti(app.ids.next_at(Millis(app.now().0.max(earliest))));
     let issued_at = jti.millis().seconds();
     let expires_at = issued_at + u64::from(entitled.lifetime_seconds);
@@ -52,7 +59,12 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
     let claims = Claims {
         iss: app.issuer.as_str().into(),
         sub: client_id.as_str().into(),
-        aud: entitled.audience.iter().map(AsRef::as_ref).collect::<Vec<&str>>().into(),
+        aud: entitled
+            .audience
+            .iter()
+            .map(AsRef::as_ref)
+            .collect::<Vec<&str>>()
+            .into(),
         client_id: client_id.as_str().into(),
         iat: issued_at,
         nbf: issued_at,
@@ -68,7 +80,11 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         jti,
         kid: signer.kid().clone(),
         expires_at: Millis(expires_at * 1000),
-        answer: TokenAnswer { access_token, expires_in_seconds: entitled.lifetime_seconds, scope },
+        answer: TokenAnswer {
+            access_token,
+            expires_in_seconds: entitled.lifetime_seconds,
+            scope,
+        },
         application,
         entitled,
     })

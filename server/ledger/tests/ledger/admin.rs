@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use writ_core::testkit::{self, ADMIN, Action, BEGIN, Log};
 use writ_core::{
-    Actor, ApplicationId, Command, CommandId, Entity, Idempotency, Index, Millis, Position, Refusal,
-    Submission, codec,
+    Actor, ApplicationId, Command, CommandId, Entity, Idempotency, Index, Millis, Position,
+    Refusal, Submission, codec,
 };
 use writ_ledger::engine::Entry;
 use writ_ledger::{
@@ -34,7 +34,12 @@ impl Clock for Hands {
 
 fn config(engine: Arc<dyn Engine>, clock: &Arc<Hands>) -> LedgerConfig {
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    LedgerConfig { engine, clock, ids: Arc::new(SeededIds::new(1)), progress: None }
+    LedgerConfig {
+        engine,
+        clock,
+        ids: Arc::new(SeededIds::new(1)),
+        progress: None,
+    }
 }
 
 fn memory(disk: &Arc<MemDisk>) -> Arc<dyn Engine> {
@@ -89,11 +94,21 @@ fn a_change_is_durable_published_and_answered() {
     assert_eq!(receipt.events.len(), 1);
     assert!(receipt.index.application(ApplicationId(100)).is_some());
     assert!(ledger.index().application(ApplicationId(100)).is_some());
-    assert!(before.application(ApplicationId(100)).is_none(), "a snapshot stays what it was");
+    assert!(
+        before.application(ApplicationId(100)).is_none(),
+        "a snapshot stays what it was"
+    );
     assert_eq!(*ledger.snapshot(), replayed(&disk));
     let refused = ledger.execute(create(100)).wait().unwrap_err();
-    assert!(matches!(refused, Rejection::Refused(Refusal::ApplicationIdTaken { .. })));
-    assert_eq!(disk.durable().len() as u64, receipt.position().0 + 1, "a refusal writes nothing");
+    assert!(matches!(
+        refused,
+        Rejection::Refused(Refusal::ApplicationIdTaken { .. })
+    ));
+    assert_eq!(
+        disk.durable().len() as u64,
+        receipt.position().0 + 1,
+        "a refusal writes nothing"
+    );
 }
 
 #[test]
@@ -101,27 +116,40 @@ fn a_restart_replays_to_the_same_index() {
     let directory = tempfile::tempdir().unwrap();
     for kind in [EngineKind::Redb, EngineKind::Sled] {
         let data = DataDir::create(&directory.path().join(kind.file_name())).unwrap();
-        assert!(matches!(open_engine(&data, kind, None), Err(Fault::NotADataDirectory { .. })));
+        assert!(matches!(
+            open_engine(&data, kind, None),
+            Err(Fault::NotADataDirectory { .. })
+        ));
         let clock = clock();
-        let ledger = Ledger::open(config(open_engine(&data, kind, Some(ID)).unwrap(), &clock)).unwrap();
+        let ledger =
+            Ledger::open(config(open_engine(&data, kind, Some(ID)).unwrap(), &clock)).unwrap();
         ledger.execute(initialize()).wait().unwrap();
         for n in 100..120 {
             clock.set(Millis(BEGIN.0 + n as u64));
             ledger.execute(create(n)).wait().unwrap();
         }
         let before = ledger.snapshot();
-        let other = if kind == EngineKind::Redb { EngineKind::Sled } else { EngineKind::Redb };
+        let other = if kind == EngineKind::Redb {
+            EngineKind::Sled
+        } else {
+            EngineKind::Redb
+        };
         let refused = open_engine(&data, other, Some(ID)).unwrap_err();
         assert!(matches!(refused, Fault::Exists { .. }), "{refused}");
         drop(ledger);
         let steps = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&steps);
         let mut config = config(open_engine(&data, kind, None).unwrap(), &clock);
-        config.progress = Some(Box::new(move |progress| heard.lock().unwrap().push(progress)));
+        config.progress = Some(Box::new(move |progress| {
+            heard.lock().unwrap().push(progress)
+        }));
         let ledger = Ledger::open(config).unwrap();
         assert_eq!(*ledger.snapshot(), *before);
         let last = *steps.lock().unwrap().last().unwrap();
-        assert_eq!((last.done, last.total), (before.next_position().0, before.next_position().0));
+        assert_eq!(
+            (last.done, last.total),
+            (before.next_position().0, before.next_position().0)
+        );
     }
 }
 
@@ -132,11 +160,18 @@ fn commands_of_one_batch_see_each_other() {
     let pending: Vec<_> = [initialize(), create(100), create(100), create(101)]
         .map(|submission| ledger.execute(submission))
         .into();
-    assert_eq!(ledger.index().next_position(), Position(0), "nothing happens before the step");
+    assert_eq!(
+        ledger.index().next_position(),
+        Position(0),
+        "nothing happens before the step"
+    );
     writer.step();
     let answers: Vec<_> = pending.into_iter().map(|p| p.wait()).collect();
     assert!(answers[0].is_ok() && answers[1].is_ok() && answers[3].is_ok());
-    assert!(matches!(answers[2], Err(Rejection::Refused(Refusal::ApplicationIdTaken { .. }))));
+    assert!(matches!(
+        answers[2],
+        Err(Rejection::Refused(Refusal::ApplicationIdTaken { .. }))
+    ));
     assert_eq!(*ledger.snapshot(), replayed(&disk));
 }
 
@@ -156,7 +191,10 @@ fn many_threads_get_positions_without_gaps() {
                 })
             })
             .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
     positions.sort_unstable();
     assert_eq!(positions, (begin..begin + 800).collect::<Vec<u64>>());
@@ -170,17 +208,31 @@ fn a_failed_write_makes_the_log_read_only_for_good() {
         let before = ledger.snapshot();
         disk.fail(0, failure);
         let first = ledger.execute(create(100)).wait().unwrap_err();
-        assert!(matches!(first, Rejection::Unavailable(Fault::ReadOnly { .. })), "{first}");
+        assert!(
+            matches!(first, Rejection::Unavailable(Fault::ReadOnly { .. })),
+            "{first}"
+        );
         assert!(!ledger.is_healthy());
         assert!(ledger.fatal_cause().is_some());
         let later = ledger.execute(create(101)).wait().unwrap_err();
-        assert!(matches!(later, Rejection::Unavailable(Fault::ReadOnly { .. })), "{later}");
-        assert_eq!(*ledger.snapshot(), *before, "{failure:?}: readers go on with what was durable");
+        assert!(
+            matches!(later, Rejection::Unavailable(Fault::ReadOnly { .. })),
+            "{later}"
+        );
+        assert_eq!(
+            *ledger.snapshot(),
+            *before,
+            "{failure:?}: readers go on with what was durable"
+        );
         drop(ledger);
         disk.cut_power();
         let ledger = Ledger::open(config(memory(&disk), &clock)).unwrap();
         let there = ledger.index().application(ApplicationId(100)).is_some();
-        assert_eq!(there, failure == Failure::AfterSync, "{failure:?}: a restart knows");
+        assert_eq!(
+            there,
+            failure == Failure::AfterSync,
+            "{failure:?}: a restart knows"
+        );
         ledger.execute(create(102)).wait().unwrap();
     }
 }
@@ -192,20 +244,31 @@ fn two_nodes_on_one_store_decide_again() {
     one.execute(create(100)).wait().unwrap();
     let refused = two.execute(create(100)).wait();
     assert!(
-        matches!(refused, Err(Rejection::Refused(Refusal::ApplicationIdTaken { .. }))),
+        matches!(
+            refused,
+            Err(Rejection::Refused(Refusal::ApplicationIdTaken { .. }))
+        ),
         "decided on the events of the other node: {refused:?}"
     );
-    assert!(two.index().application(ApplicationId(100)).is_some(), "and caught up on the way");
+    assert!(
+        two.index().application(ApplicationId(100)).is_some(),
+        "and caught up on the way"
+    );
     std::thread::scope(|scope| {
         for (node, ledger) in [&one, &two].into_iter().enumerate() {
             scope.spawn(move || {
                 for n in 0..100 {
-                    ledger.execute(create(1_000 * (node as u128 + 1) + n)).wait().unwrap();
+                    ledger
+                        .execute(create(1_000 * (node as u128 + 1) + n))
+                        .wait()
+                        .unwrap();
                 }
             });
         }
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(one.catch_up()).unwrap();
     runtime.block_on(two.catch_up()).unwrap();
     assert_eq!(*one.snapshot(), *two.snapshot());
@@ -227,16 +290,25 @@ fn time_never_runs_backwards_in_the_log() {
 fn a_repeated_command_is_answered_as_before() {
     let (disk, _, ledger) = started();
     let mut first = create(100);
-    first.idempotency = Some(Idempotency { key: [1; 32], body: [2; 32] });
+    first.idempotency = Some(Idempotency {
+        key: [1; 32],
+        body: [2; 32],
+    });
     let receipt = ledger.execute(first.clone()).wait().unwrap();
     first.command_id = CommandId(9);
     let again = ledger.execute(first.clone()).wait().unwrap();
     assert!(again.events.is_empty());
     assert_eq!(again.position(), receipt.position());
     assert_eq!(disk.durable().len() as u64, receipt.position().0 + 1);
-    first.idempotency = Some(Idempotency { key: [1; 32], body: [3; 32] });
+    first.idempotency = Some(Idempotency {
+        key: [1; 32],
+        body: [3; 32],
+    });
     let refused = ledger.execute(first).wait();
-    assert!(matches!(refused, Err(Rejection::Refused(Refusal::IdempotencyKeyReused))));
+    assert!(matches!(
+        refused,
+        Err(Rejection::Refused(Refusal::IdempotencyKeyReused))
+    ));
 }
 
 #[test]
@@ -248,15 +320,32 @@ fn what_is_not_understood_stops_the_start() {
     for (bytes, expected) in [(&unknown[..], "token.forgotten"), (b"{}", "damaged")] {
         let disk = MemDisk::new(ID);
         let engine = MemEngine::open(&disk).unwrap();
-        let mut entries: Vec<Entry> = vec![];
-        entries.push(Entry { bytes: bytes.to_vec(), entities: vec![] });
+        let entries = [Entry {
+            bytes: bytes.to_vec(),
+            entities: vec![],
+        }];
         engine.append(0, &entries).unwrap();
-        let refused = Ledger::open(config(memory(&disk), &clock)).unwrap_err().to_string();
-        assert!(refused.contains("position 0") && refused.contains(expected), "{refused}");
+        let refused = Ledger::open(config(memory(&disk), &clock))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("position 0") && refused.contains(expected),
+            "{refused}"
+        );
     }
     let engine = MemEngine::open(&disk).unwrap();
-    engine.append(head, &[Entry { bytes: unknown.to_vec(), entities: vec![] }]).unwrap();
-    let refused = Ledger::open(config(memory(&disk), &clock)).unwrap_err().to_string();
+    engine
+        .append(
+            head,
+            &[Entry {
+                bytes: unknown.to_vec(),
+                entities: vec![],
+            }],
+        )
+        .unwrap();
+    let refused = Ledger::open(config(memory(&disk), &clock))
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains(&format!("position {head}")), "{refused}");
 }
 
@@ -266,13 +355,22 @@ fn a_log_keeps_its_identity() {
     let ledger = Ledger::open(config(memory(&disk), &clock)).unwrap();
     let foreign = submission(testkit::operator(), 1, testkit::initialize());
     let refused = ledger.execute(foreign).wait().unwrap_err();
-    assert!(matches!(refused, Rejection::Unavailable(Fault::ForeignLog { .. })), "{refused}");
+    assert!(
+        matches!(refused, Rejection::Unavailable(Fault::ForeignLog { .. })),
+        "{refused}"
+    );
     assert!(ledger.is_healthy());
     ledger.execute(initialize()).wait().unwrap();
     let copied = MemDisk::new(LogId(43));
     let engine = MemEngine::open(&copied).unwrap();
-    let entries: Vec<Entry> =
-        disk.durable().into_iter().map(|bytes| Entry { bytes, entities: vec![] }).collect();
+    let entries: Vec<Entry> = disk
+        .durable()
+        .into_iter()
+        .map(|bytes| Entry {
+            bytes,
+            entities: vec![],
+        })
+        .collect();
     engine.append(0, &entries).unwrap();
     let refused = Ledger::open(config(memory(&copied), &clock)).unwrap_err();
     assert!(matches!(refused, Fault::ForeignLog { .. }), "{refused}");
@@ -297,32 +395,68 @@ fn the_past_can_be_asked_for() {
         })
         .collect();
     for round in 0..3 {
-        for at in (0..versions.len()).rev().step_by(7 + round).chain([0, 5, 5, versions.len() - 1]) {
+        for at in (0..versions.len())
+            .rev()
+            .step_by(7 + round)
+            .chain([0, 5, 5, versions.len() - 1])
+        {
             let found = ledger.index_as_of(Position(at as u64)).unwrap().unwrap();
             assert_eq!(*found, versions[at], "as of {at}");
         }
     }
-    assert!(ledger.index_as_of(Position(versions.len() as u64)).unwrap().is_none());
+    assert!(
+        ledger
+            .index_as_of(Position(versions.len() as u64))
+            .unwrap()
+            .is_none()
+    );
     assert!(ledger.index_as_of(Position(u64::MAX)).unwrap().is_none());
 
     assert_eq!(ledger.position_at(Millis(BEGIN.0 - 1)).unwrap(), None);
-    assert_eq!(ledger.position_at(BEGIN).unwrap(), Some(Position(begin - 1)));
-    assert_eq!(ledger.position_at(Millis(BEGIN.0 + 3_000)).unwrap(), Some(Position(begin + 2)));
-    assert_eq!(ledger.position_at(Millis(BEGIN.0 + 3_999)).unwrap(), Some(Position(begin + 2)));
-    assert_eq!(ledger.position_at(Millis(u64::MAX)).unwrap(), Some(Position(begin + 49)));
+    assert_eq!(
+        ledger.position_at(BEGIN).unwrap(),
+        Some(Position(begin - 1))
+    );
+    assert_eq!(
+        ledger.position_at(Millis(BEGIN.0 + 3_000)).unwrap(),
+        Some(Position(begin + 2))
+    );
+    assert_eq!(
+        ledger.position_at(Millis(BEGIN.0 + 3_999)).unwrap(),
+        Some(Position(begin + 2))
+    );
+    assert_eq!(
+        ledger.position_at(Millis(u64::MAX)).unwrap(),
+        Some(Position(begin + 49))
+    );
 
     let entity = Entity::Application(ApplicationId(107));
-    let history = ledger.history(&entity, Position(0)..Position(u64::MAX), 10).unwrap();
+    let history = ledger
+        .history(&entity, Position(0)..Position(u64::MAX), 10)
+        .unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].position, Position(begin + 7));
-    assert!(ledger.history(&entity, Position(0)..Position(begin + 7), 10).unwrap().is_empty());
+    assert!(
+        ledger
+            .history(&entity, Position(0)..Position(begin + 7), 10)
+            .unwrap()
+            .is_empty()
+    );
     let admin = Entity::Application(ADMIN);
-    assert!(ledger.positions(&admin, Position(0)..Position(u64::MAX), 10).unwrap().len() > 1);
+    assert!(
+        ledger
+            .positions(&admin, Position(0)..Position(u64::MAX), 10)
+            .unwrap()
+            .len()
+            > 1
+    );
 }
 
 #[test]
 fn followers_see_every_event_once_and_in_order() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let (disk, _, ledger) = started();
     let ledger = Arc::new(ledger);
     let appender = Arc::clone(&ledger);
@@ -334,7 +468,10 @@ fn followers_see_every_event_once_and_in_order() {
     let mut seen = Vec::new();
     runtime.block_on(async {
         let mut follower = ledger.follow(Position(3));
-        while seen.last().is_none_or(|(at, _): &(Position, Vec<u8>)| at.0 + 1 < 300) {
+        while seen
+            .last()
+            .is_none_or(|(at, _): &(Position, Vec<u8>)| at.0 + 1 < 300)
+        {
             seen.extend(follower.next().await.unwrap());
         }
         ledger.wait_for(Position(300)).await.unwrap();
@@ -347,14 +484,29 @@ fn followers_see_every_event_once_and_in_order() {
         }
         ledger.close();
         assert!(matches!(follower.next().await, Err(Fault::Closed)));
-        assert!(matches!(ledger.wait_for(Position(u64::MAX)).await, Err(Fault::Closed)));
+        assert!(matches!(
+            ledger.wait_for(Position(u64::MAX)).await,
+            Err(Fault::Closed)
+        ));
     });
-    let expected: Vec<(Position, Vec<u8>)> =
-        disk.durable().into_iter().zip(0..).skip(3).map(|(b, at)| (Position(at), b)).collect();
+    let expected: Vec<(Position, Vec<u8>)> = disk
+        .durable()
+        .into_iter()
+        .zip(0..)
+        .skip(3)
+        .map(|(b, at)| (Position(at), b))
+        .collect();
     assert_eq!(seen, expected);
     let refused = ledger.execute(create(9_999)).wait().unwrap_err();
-    assert!(matches!(refused, Rejection::Unavailable(Fault::Closed)), "{refused}");
-    assert_eq!(ledger.read_events(Position(0), 2).unwrap().len(), 2, "reading goes on");
+    assert!(
+        matches!(refused, Rejection::Unavailable(Fault::Closed)),
+        "{refused}"
+    );
+    assert_eq!(
+        ledger.read_events(Position(0), 2).unwrap().len(),
+        2,
+        "reading goes on"
+    );
 }
 
 #[test]
@@ -362,7 +514,10 @@ fn what_is_queued_is_written_before_the_writer_stops() {
     let (disk, _, ledger) = started();
     let pending: Vec<_> = (0..500).map(|n| ledger.execute(create(100 + n))).collect();
     ledger.close();
-    let done = pending.into_iter().filter_map(|pending| pending.wait().ok()).count();
+    let done = pending
+        .into_iter()
+        .filter_map(|pending| pending.wait().ok())
+        .count();
     assert_eq!(done, 500);
     assert_eq!(replayed(&disk).application_count(), 501);
 }
@@ -439,7 +594,10 @@ fn simulate(seed: u64, history: &[Action], failures: &[u8]) -> Vec<Vec<u8>> {
             Err(other) => panic!("{other}"),
         }
         let published = simulation.node().0.snapshot();
-        assert!(published.next_position().0 >= acknowledged, "acknowledged and lost");
+        assert!(
+            published.next_position().0 >= acknowledged,
+            "acknowledged and lost"
+        );
         assert_eq!(*published, replayed(&simulation.disk));
     }
     simulation.disk.durable()

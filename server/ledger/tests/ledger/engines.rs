@@ -25,12 +25,23 @@ impl Place for Redb {
         const HEADER: redb::TableDefinition<'_, &str, &str> = redb::TableDefinition::new("header");
         let db = redb::Database::open(&self.0).unwrap();
         assert_eq!(
-            db.begin_read().unwrap().open_table(HEADER).unwrap().get("format").unwrap().unwrap().value(),
+            db.begin_read()
+                .unwrap()
+                .open_table(HEADER)
+                .unwrap()
+                .get("format")
+                .unwrap()
+                .unwrap()
+                .value(),
             "1"
         );
         let transaction = db.begin_write().unwrap();
         let text = format.to_string();
-        transaction.open_table(HEADER).unwrap().insert("format", text.as_str()).unwrap();
+        transaction
+            .open_table(HEADER)
+            .unwrap()
+            .insert("format", text.as_str())
+            .unwrap();
         transaction.commit().unwrap();
     }
 }
@@ -65,7 +76,9 @@ impl Place for Memory {
         if engine.log_id() == log_id {
             Ok(engine)
         } else {
-            Err(Fault::Exists { path: "memory".into() })
+            Err(Fault::Exists {
+                path: "memory".into(),
+            })
         }
     }
 
@@ -91,7 +104,11 @@ fn flip_in(path: &Path, needle: &[u8]) {
         .filter(|(_, window)| *window == needle)
         .map(|(at, _)| at)
         .collect();
-    assert!(!places.is_empty(), "the bytes to damage are not in {}", path.display());
+    assert!(
+        !places.is_empty(),
+        "the bytes to damage are not in {}",
+        path.display()
+    );
     for at in places {
         bytes[at + 4] ^= 1;
     }
@@ -136,11 +153,17 @@ fn a_half_made_log_is_made_again() {
     let directory = tempfile::tempdir().unwrap();
     let redb = directory.path().join("admin.redb");
     std::fs::write(directory.path().join("admin.redb.new"), vec![7; 5000]).unwrap();
-    assert_eq!(RedbEngine::create(&redb, LogId(1)).unwrap().head().unwrap(), 0);
+    assert_eq!(
+        RedbEngine::create(&redb, LogId(1)).unwrap().head().unwrap(),
+        0
+    );
     let sled = directory.path().join("admin.sled");
     std::fs::create_dir(directory.path().join("admin.sled.new")).unwrap();
     std::fs::write(directory.path().join("admin.sled.new/db"), "half").unwrap();
-    assert_eq!(SledEngine::create(&sled, LogId(1)).unwrap().head().unwrap(), 0);
+    assert_eq!(
+        SledEngine::create(&sled, LogId(1)).unwrap().head().unwrap(),
+        0
+    );
 }
 
 /// A file that is no log at all, or an empty one, is damage and not a new log.
@@ -151,7 +174,11 @@ fn something_else_is_not_a_log() {
     for bytes in [&b""[..], b"short", &[0; 100_000], &[0xff; 100_000]] {
         std::fs::write(&path, bytes).unwrap();
         let refused = RedbEngine::open(&path).unwrap_err();
-        assert!(matches!(refused, Fault::Damaged { .. }), "{} bytes: {refused:?}", bytes.len());
+        assert!(
+            matches!(refused, Fault::Damaged { .. }),
+            "{} bytes: {refused:?}",
+            bytes.len()
+        );
     }
     std::fs::create_dir(directory.path().join("admin.sled")).unwrap();
     assert!(SledEngine::open(&directory.path().join("admin.sled")).is_err());

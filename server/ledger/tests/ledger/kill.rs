@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use writ_core::{ApplicationId, Jti, Millis, Position, RecordMode};
 use writ_ledger::engine::Entry;
 use writ_ledger::{
-    Credential, DataDir, Engine, EngineKind, IssuanceConfig, IssuanceLog, IssuanceRecord, LogId,
-    Outcome, RECORD_VERSION, open_engine,
+    Credential, DataDir, EngineKind, IssuanceConfig, IssuanceLog, IssuanceRecord, LogId, Outcome,
+    RECORD_VERSION, open_engine,
 };
 
 const ID: LogId = LogId(42);
@@ -22,8 +22,14 @@ const TIME_MAX: Duration = Duration::from_secs(45);
 
 /// Not a test: what the child does. In an ordinary run there is nothing to do.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the child of a test is told by its environment"
+)]
 fn child() {
-    let (Ok(directory), Ok(what)) = (std::env::var(DIRECTORY), std::env::var(WHAT)) else { return };
+    let (Ok(directory), Ok(what)) = (std::env::var(DIRECTORY), std::env::var(WHAT)) else {
+        return;
+    };
     let data = DataDir::create(Path::new(&directory)).unwrap();
     match what.as_str() {
         "redb" => append(&data, EngineKind::Redb),
@@ -39,8 +45,14 @@ fn acknowledge(number: u64) {
 }
 
 fn entry(n: u64) -> Entry {
-    let bytes = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(n as usize % 2000));
-    Entry { bytes: bytes.into_bytes(), entities: vec![format!("e/{}", n % 5), "all".to_owned()] }
+    let bytes = format!(
+        "{{\"n\":{n},\"filler\":\"{}\"}}",
+        "x".repeat(n as usize % 2000)
+    );
+    Entry {
+        bytes: bytes.into_bytes(),
+        entities: vec![format!("e/{}", n % 5), "all".to_owned()],
+    }
 }
 
 fn append(data: &DataDir, kind: EngineKind) {
@@ -61,7 +73,10 @@ fn record(n: u64) -> IssuanceRecord {
         id: Jti(u128::from(at.0) << 80 | u128::from(n)),
         at,
         application: ApplicationId(7),
-        credential: Credential { method: "client_secret_basic".into(), id: "s".into() },
+        credential: Credential {
+            method: "client_secret_basic".into(),
+            id: "s".into(),
+        },
         as_of: Position(n),
         asked: vec!["courses:read".into(); n as usize % 8],
         granted: Vec::new(),
@@ -91,8 +106,9 @@ fn issue(data: &DataDir) {
     let mut n = count(&log);
     acknowledge(n);
     loop {
-        let pending: Vec<_> =
-            (n..n + 20).map(|n| log.record(&record(n), RecordMode::Durable)).collect();
+        let pending: Vec<_> = (n..n + 20)
+            .map(|n| log.record(&record(n), RecordMode::Durable))
+            .collect();
         for answer in pending {
             answer.wait().unwrap();
             n += 1;
@@ -113,7 +129,13 @@ fn count(log: &IssuanceLog) -> u64 {
 
 fn start(directory: &Path, what: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kill::child", "--nocapture", "--test-threads", "1"])
+        .args([
+            "--exact",
+            "kill::child",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
         .env(DIRECTORY, directory)
         .env(WHAT, what)
         .stdin(Stdio::null())
@@ -129,12 +151,19 @@ fn kill_one(directory: &Path, what: &str, after: Duration) -> u64 {
     let output = BufReader::new(child.stdout.take().unwrap());
     let reader = std::thread::spawn(move || {
         let lines = output.lines().map_while(Result::ok);
-        lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok()).last()
+        lines
+            .filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
+            .last()
     });
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();
     reader.join().unwrap().unwrap_or(0)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bound on the time of a test")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Kills so many children; `check` opens what each left and gives the number found. Some kills
@@ -143,7 +172,7 @@ fn kill_many(what: &str, kills: u32, seed: u64, mut check: impl FnMut(&DataDir) 
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path().join("data");
     let mut random = Random(seed);
-    let began = Instant::now();
+    let began = now();
     let (mut done, mut acknowledged) = (0, 0);
     while done < kills && began.elapsed() < TIME_MAX {
         let after = Duration::from_micros(5_000 + random.below(150_000));
@@ -152,10 +181,16 @@ fn kill_many(what: &str, kills: u32, seed: u64, mut check: impl FnMut(&DataDir) 
         if directory.join("lock").exists() {
             let data = DataDir::open(&directory).unwrap();
             let found = check(&data);
-            assert!(found >= acknowledged, "kill {done}: {acknowledged} acknowledged, {found} found");
+            assert!(
+                found >= acknowledged,
+                "kill {done}: {acknowledged} acknowledged, {found} found"
+            );
         }
     }
-    assert!(done * 4 >= kills && acknowledged > 100, "{done} kills, {acknowledged} acknowledged");
+    assert!(
+        done * 4 >= kills && acknowledged > 100,
+        "{done} kills, {acknowledged} acknowledged"
+    );
 }
 
 fn check_engine(data: &DataDir, kind: EngineKind) -> u64 {

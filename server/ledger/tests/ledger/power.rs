@@ -130,8 +130,14 @@ impl StorageBackend for Backend {
 }
 
 fn entry(n: u64) -> Entry {
-    let bytes = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(n as usize % 900));
-    Entry { bytes: bytes.into_bytes(), entities: vec![format!("e/{}", n % 7)] }
+    let bytes = format!(
+        "{{\"n\":{n},\"filler\":\"{}\"}}",
+        "x".repeat(n as usize % 900)
+    );
+    Entry {
+        bytes: bytes.into_bytes(),
+        entities: vec![format!("e/{}", n % 7)],
+    }
 }
 
 /// Runs one disk through many cuts; counts (cuts, acknowledged events).
@@ -151,12 +157,18 @@ fn run(seed: u64, cuts: u64) -> (u64, u64) {
             Ok(engine) => engine,
             Err(fault) => {
                 let off = backend.0.lock().unwrap().off;
-                assert!(off, "seed {seed}, cut {cut}: does not open with the power on: {fault}");
+                assert!(
+                    off,
+                    "seed {seed}, cut {cut}: does not open with the power on: {fault}"
+                );
                 continue;
             }
         };
         let head = engine.head().unwrap();
-        assert!(head >= acknowledged, "seed {seed}, cut {cut}: {acknowledged} acknowledged, {head} found");
+        assert!(
+            head >= acknowledged,
+            "seed {seed}, cut {cut}: {acknowledged} acknowledged, {head} found"
+        );
         let mut from = 0;
         while from < head {
             let events = engine.read(from, 1000, usize::MAX).unwrap();
@@ -166,9 +178,17 @@ fn run(seed: u64, cuts: u64) -> (u64, u64) {
             from += events.len() as u64;
         }
         let found: usize = (0..7)
-            .map(|n| engine.positions(&format!("e/{n}"), 0..u64::MAX, usize::MAX).unwrap().len())
+            .map(|n| {
+                engine
+                    .positions(&format!("e/{n}"), 0..u64::MAX, usize::MAX)
+                    .unwrap()
+                    .len()
+            })
             .sum();
-        assert_eq!(found as u64, head, "seed {seed}, cut {cut}: the entity index differs");
+        assert_eq!(
+            found as u64, head,
+            "seed {seed}, cut {cut}: the entity index differs"
+        );
         acknowledged = head;
         loop {
             let to = acknowledged + 1 + random.below(5);
@@ -187,5 +207,8 @@ fn run(seed: u64, cuts: u64) -> (u64, u64) {
 fn nothing_acknowledged_is_lost_in_power_cuts() {
     let runs = (1..=12).map(|seed| run(seed, 40));
     let (cuts, events) = runs.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
-    assert!(cuts == 480 && events > 1_000, "{cuts} cuts, {events} events: too little happened");
+    assert!(
+        cuts == 480 && events > 1_000,
+        "{cuts} cuts, {events} events: too little happened"
+    );
 }

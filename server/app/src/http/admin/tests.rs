@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::super::oauth_error::OAuthError;
-use crate::admin::{error_code, routes};
+use crate::admin::routes;
 use crate::issue::IssueError;
 use crate::testing::{Answer, Job, TestServer};
 use actix_web::http::Method;
@@ -1695,7 +1695,7 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
         Denial::ProfilesDiffer { identifiers: names },
         Denial::ManagementAlone,
     ] {
-        let code = error_code(&denial);
+        let code = crate::issue::denial_code(&denial).as_str();
         let said = OAuthError::from(&IssueError::Denied(denial)).code;
         assert_eq!(said.as_str(), code);
     }
