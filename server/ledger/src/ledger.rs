@@ -220,7 +220,7 @@ impl Ledger {
         let mut index = Index::default();
         let total = engine.head()?;
         let mut reported = 0;
-        writer::catch_up(&*engine, &mut index, |index| {
+        writer::replay(&*engine, &mut index, |index| {
             let done = index.next_position().0;
             if let Some(progress) = &mut progress
                 && (done - reported >= limits::PROGRESS_EVERY || done >= total)

@@ -91,16 +91,47 @@ impl Shared {
     }
 }
 
-/// Reads the log from where an index is and applies it, to the head. `heard` is told of each step.
-pub(crate) fn catch_up(
+/// Reads the whole log and applies it, to the head. `heard` is told of each step. Reading and
+/// decoding are one thread's work and applying another's: together they are most of a start.
+pub(crate) fn replay(
     engine: &dyn Engine,
     index: &mut Index,
     mut heard: impl FnMut(&Index),
 ) -> Result<(), Fault> {
-    while apply_events(engine, index, limits::READ_EVENTS)? {
-        heard(index);
-    }
-    Ok(())
+    let first = index.next_position().0;
+    std::thread::scope(|scope| {
+        let (sender, decoded) = sync_channel(limits::REPLAY_AHEAD);
+        std::thread::Builder::new()
+            .name("writ-replay".to_owned())
+            .spawn_scoped(scope, move || {
+                let mut from = first;
+                loop {
+                    let events = read_decoded(engine, from, limits::READ_EVENTS);
+                    let read = events.as_ref().map_or(0, Vec::len);
+                    from += read as u64;
+                    // An error to send means that the other side has given up.
+                    if sender.send(events).is_err() || read == 0 {
+                        return;
+                    }
+                }
+            })
+            .map_err(Fault::NoThread)?;
+        for events in decoded {
+            for recorded in events? {
+                index.apply(&recorded);
+            }
+            heard(index);
+        }
+        Ok(())
+    })
+}
+
+fn read_decoded(engine: &dyn Engine, from: u64, max: usize) -> Result<Vec<Recorded>, Fault> {
+    let events = engine.read(from, max, limits::READ_BYTES)?;
+    let decode = |(position, bytes): &(u64, Vec<u8>)| {
+        codec::decode(Position(*position), bytes).map_err(|source| Fault::Undecodable { source })
+    };
+    events.iter().map(decode).collect()
 }
 
 /// Applies at most `max` events to an index; false when there were none.
@@ -109,11 +140,9 @@ pub(crate) fn apply_events(
     index: &mut Index,
     max: usize,
 ) -> Result<bool, Fault> {
-    let events = engine.read(index.next_position().0, max, limits::READ_BYTES)?;
-    for (position, bytes) in &events {
-        let recorded = codec::decode(Position(*position), bytes)
-            .map_err(|source| Fault::Undecodable { source })?;
-        index.apply(&recorded);
+    let events = read_decoded(engine, index.next_position().0, max)?;
+    for recorded in &events {
+        index.apply(recorded);
     }
     Ok(!events.is_empty())
 }
@@ -372,7 +401,7 @@ impl Writer {
     /// Reads what other nodes appended, and publishes it.
     fn catch_up(&mut self) -> Result<(), Fault> {
         let mut index = (*self.shared.index.load_full()).clone();
-        catch_up(&*self.shared.engine, &mut index, |_| {})?;
+        while apply_events(&*self.shared.engine, &mut index, limits::READ_EVENTS)? {}
         check_log_id(&*self.shared.engine, &index)?;
         self.publish(index);
         Ok(())
