@@ -45,6 +45,8 @@ mod error;
 mod judge;
 mod record;
 mod sign;
+#[cfg(test)]
+mod tests;
 
 pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
 pub use entitle::{Entitlement, entitle};

@@ -146,13 +146,19 @@ impl TestServer {
 
     /// Stops it and starts it again on the same data.
     pub(crate) fn restart(self) -> Self {
+        self.restart_with(|_| {})
+    }
+
+    /// Stops it and starts it again with another configuration.
+    pub(crate) fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let Self {
             app,
             clock,
             admin,
-            config,
+            mut config,
             _directory,
         } = self;
+        change(&mut config);
         blocking(|| {
             app.ledger.close();
             app.issuances.close();

@@ -35,6 +35,12 @@ impl RecordedToken {
             && ring.trusted(kid.as_str()).is_some()
     }
 
+    /// The id of the token.
+    #[cfg(test)]
+    pub(super) fn jti(&self) -> Jti {
+        self.signed.jti
+    }
+
     /// The answer. There is no other way to it.
     #[must_use]
     pub fn into_answer(self) -> TokenAnswer {

@@ -1,0 +1,377 @@
+//! No token leaves after the change that forbids it was acknowledged, whatever changed and at
+//! whichever step; and no token leaves unrecorded.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::testing::{Job, TestServer};
+use std::net::Ipv4Addr;
+use writ_core::{
+    Actor, Algorithm, ApiId, Command, GrantMode, KeyState, Labels, ProfileChange, RecordMode,
+    RoleId, SecretId, SettingsChange, Submission, TokenProfile,
+};
+use writ_ledger::Outcome;
+
+const API: &str = "https://courses.example/api";
+
+async fn world() -> (TestServer, ApiId, Job) {
+    let server = TestServer::new();
+    let scopes = ["courses:publish", "courses:read"];
+    let api = server.api(API, &scopes, TokenProfile::default()).await;
+    let job = server.application(api, &scopes).await;
+    (server, api, job)
+}
+
+fn request(job: &Job) -> Request<'_> {
+    Request {
+        credentials: PresentedCredentials {
+            client_id: &job.client_id,
+            presented_secret: &job.client_secret,
+            method: "client_secret_post",
+        },
+        ask: Ask {
+            scope: Some("courses:read"),
+            resources: &[],
+        },
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    }
+}
+
+/// The path up to the record, as `issue` goes it.
+async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
+    let (app, request) = (&server.app, request(job));
+    let index = app.index();
+    let application = authenticate(&index, &request.credentials, app.now()).unwrap();
+    let signed = decide(app, &index, &application, &request).unwrap();
+    record(app, &request, signed).await.unwrap()
+}
+
+fn change(job: &Job) -> Command {
+    Command::ChangeApplication {
+        id: job.id(),
+        name: None,
+        enabled: None,
+        labels: None,
+        token_settings: None,
+    }
+}
+
+#[actix_web::test]
+async fn a_token_stands_only_while_nothing_under_it_changes() {
+    let (server, api, job) = world().await;
+    let role: RoleId = {
+        let scopes = vec!["courses:read".parse().unwrap()];
+        let receipt = server.execute(Command::CreateRole {
+            name: "Reader".parse().unwrap(),
+            scopes,
+        });
+        receipt.await.index.role_named("Reader").unwrap().id
+    };
+    server
+        .execute(Command::AssignRole {
+            application: job.id(),
+            role,
+        })
+        .await;
+    let other: Vec<SecretId> = server
+        .app
+        .index()
+        .application(job.id())
+        .unwrap()
+        .secrets
+        .iter()
+        .map(|s| s.id)
+        .collect();
+    let settings = SettingsChange {
+        tokens_lifetime_seconds: Some(300),
+        ..SettingsChange::default()
+    };
+    let Command::ChangeApplication { id, .. } = change(&job) else {
+        unreachable!()
+    };
+    let make = server.app.make_key(Algorithm::ES256).await.unwrap();
+    let kid = server
+        .app
+        .index()
+        .active_key(Algorithm::ES256)
+        .unwrap()
+        .kid
+        .clone();
+    let forbidding = [
+        Command::ChangeApiResource {
+            id: api,
+            name: None,
+            requires_authorization: None,
+            profile: ProfileChange {
+                lifetime_seconds: Some(Some(60)),
+                ..ProfileChange::default()
+            },
+            guards: None,
+        },
+        Command::ChangeSettings { change: settings },
+        Command::ChangeRole {
+            id: role,
+            name: None,
+            scopes: Some(Vec::new()),
+        },
+        Command::CutTokens { application: id },
+        Command::ChangeGrant {
+            application: id,
+            api,
+            mode: None,
+            scopes: Some(vec!["courses:read".parse().unwrap()]),
+        },
+        Command::RevokeSigningKey {
+            kid,
+            replacement: Some(make),
+        },
+        Command::ChangeApplication {
+            id,
+            name: None,
+            enabled: None,
+            labels: Some(Labels::new([("env".into(), "prod".into())].into()).unwrap()),
+            token_settings: None,
+        },
+        Command::RevokeSecret {
+            application: id,
+            secret: other[0],
+        },
+    ];
+    for command in forbidding {
+        let token = recorded(&server, &job).await;
+        let stands = |token: &RecordedToken| {
+            token.still_stands(&server.app.index(), &server.app.ring(), server.app.now())
+        };
+        assert!(stands(&token));
+        // What has nothing to do with it changes nothing.
+        server.application(api, &[]).await;
+        assert!(stands(&token));
+        server.execute(command.clone()).await;
+        assert!(!stands(&token), "{command:?}");
+    }
+}
+
+#[actix_web::test]
+async fn removing_disabling_and_expiry_count_too() {
+    let (server, api, job) = world().await;
+    let token = recorded(&server, &job).await;
+    let stands = |token: &RecordedToken| {
+        token.still_stands(&server.app.index(), &server.app.ring(), server.app.now())
+    };
+    server
+        .execute(Command::RemoveApiResource {
+            id: api,
+            cascade: true,
+        })
+        .await;
+    assert!(!stands(&token));
+
+    let api = server
+        .api(API, &["courses:read"], TokenProfile::default())
+        .await;
+    let job = server.application(api, &["courses:read"]).await;
+    let token = recorded(&server, &job).await;
+    server
+        .execute(Command::RemoveApplication {
+            id: job.id(),
+            cascade: false,
+        })
+        .await;
+    assert!(!stands(&token));
+}
+
+#[actix_web::test]
+async fn a_withdrawn_token_is_recorded_as_such() {
+    let (server, _, job) = world().await;
+    let token = recorded(&server, &job).await;
+    let jti = token.jti();
+    token.withdraw(&server.app, &request(&job)).await.unwrap();
+    let mut records = Vec::new();
+    server
+        .app
+        .issuances
+        .scan(writ_core::Millis(0), &mut |_, bytes| {
+            records.push(serde_json::from_slice::<writ_ledger::IssuanceRecord>(bytes).unwrap());
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(records.len(), 2);
+    let reason = format!("withdrawn: {jti}");
+    assert_eq!(
+        records[1].outcome,
+        Outcome::Fault {
+            reason: reason.into()
+        }
+    );
+}
+
+/// Tokens are asked for while the application's grant goes and comes. Each time the removal has
+/// been acknowledged, a request that begins afterwards must be refused, and every token answered
+/// must be in the record with an entitlement that was in force at its position.
+#[actix_web::test]
+async fn tokens_and_revocations_at_the_same_time() {
+    let (server, api, job) = world().await;
+    let scopes = vec!["courses:read".parse().unwrap()];
+    let asking = async {
+        let (mut granted, mut refused) = (0, 0);
+        for _ in 0..300 {
+            match issue(&server.app, &request(&job)).await {
+                Ok(_) => granted += 1,
+                Err(IssueError::Denied(_) | IssueError::Unsettled) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        (granted, refused)
+    };
+    let changing = async {
+        for _ in 0..60 {
+            server
+                .execute(Command::RemoveGrant {
+                    application: job.id(),
+                    api,
+                })
+                .await;
+            let after = issue(&server.app, &request(&job)).await;
+            assert!(matches!(after, Err(IssueError::Denied(_))), "{after:?}");
+            let mode = GrantMode::None;
+            let grant = Command::AddGrant {
+                application: job.id(),
+                api,
+                mode,
+                scopes: scopes.clone(),
+            };
+            server.execute(grant).await;
+        }
+    };
+    let ((granted, refused), ()) = tokio::join!(asking, changing);
+    assert!(
+        granted > 0 && refused > 0,
+        "{granted} granted, {refused} refused: no race was run"
+    );
+}
+
+#[actix_web::test]
+async fn a_full_disk_stops_issuance_and_lets_an_administrator_revoke() {
+    let (server, _, job) = world().await;
+    let server = server.restart_with(|config| {
+        // More than any disk has.
+        config.disk.issuance_floor = crate::config::ByteSize(u64::MAX);
+    });
+    let refused = issue(&server.app, &request(&job)).await;
+    assert!(
+        matches!(refused, Err(IssueError::Unrecorded(_))),
+        "{refused:?}"
+    );
+    assert!(server.app.unready().is_some());
+    assert!(server.app.ledger.is_healthy(), "only issuance has stopped");
+    let actor = Actor::operator("test");
+    let disable = Command::ChangeApplication {
+        id: job.id(),
+        name: None,
+        enabled: Some(false),
+        labels: None,
+        token_settings: None,
+    };
+    let id = server.app.command_id();
+    server
+        .app
+        .execute(Submission::new(actor, id, disable))
+        .await
+        .unwrap();
+    assert!(!server.app.index().application(job.id()).unwrap().enabled);
+}
+
+#[actix_web::test]
+async fn what_is_off_is_not_recorded_and_what_is_refused_is() {
+    let (server, _, job) = world().await;
+    let off = SettingsChange {
+        issuance_record: Some(RecordMode::Off),
+        ..SettingsChange::default()
+    };
+    server
+        .execute(Command::ChangeSettings { change: off })
+        .await;
+    issue(&server.app, &request(&job)).await.unwrap();
+    assert_eq!(server.app.issuances.last(), None);
+    let on = SettingsChange {
+        issuance_record: Some(RecordMode::Durable),
+        ..SettingsChange::default()
+    };
+    server.execute(Command::ChangeSettings { change: on }).await;
+    let more = Request {
+        ask: Ask {
+            scope: Some("courses:write eyJhbGciOiJub25lIn0.e30."),
+            resources: &[],
+        },
+        ..request(&job)
+    };
+    let error = issue(&server.app, &more).await.unwrap_err();
+    assert!(matches!(error, IssueError::Denied(_)));
+    let last = server.app.issuances.last().unwrap();
+    let record = server.app.issuances.find(last).unwrap().unwrap();
+    assert!(
+        matches!(record.outcome, Outcome::Denied { .. }),
+        "{record:?}"
+    );
+    assert_eq!(*record.asked[1], *"[redacted]");
+    assert!(record.granted.is_empty() && record.kid.is_none());
+}
+
+#[actix_web::test]
+async fn keys_rotate_by_themselves_and_are_known_before_they_sign() {
+    let (server, _, job) = world().await;
+    let active = || {
+        server
+            .app
+            .index()
+            .active_key(Algorithm::ES256)
+            .unwrap()
+            .kid
+            .clone()
+    };
+    let first = active();
+    let day = std::time::Duration::from_secs(86_400);
+    crate::maintenance::run_once(&server.app).await;
+    assert_eq!(active(), first);
+    let old = server.admin_token(&server.admin).await;
+
+    // An hour before it is old, the next one is published.
+    server
+        .clock
+        .advance(day * 90 - std::time::Duration::from_secs(3_600));
+    crate::maintenance::run_once(&server.app).await;
+    assert_eq!(active(), first);
+    let index = server.app.index();
+    let published = |key: &&std::sync::Arc<writ_core::SigningKey>| {
+        key.algorithm == Algorithm::ES256 && key.state == KeyState::Published
+    };
+    let next = index.keys().find(published).unwrap().kid.clone();
+    assert!(
+        server.app.ring().trusted(next.as_str()).is_some(),
+        "it is in the JWKS"
+    );
+
+    server.clock.advance(std::time::Duration::from_secs(3_600));
+    crate::maintenance::run_once(&server.app).await;
+    assert_eq!(active(), next);
+    assert_eq!(
+        server.app.key_store.get(first.as_str()).unwrap(),
+        None,
+        "it never signs again"
+    );
+    let trusted = |kid: &writ_core::Kid| server.app.ring().trusted(kid.as_str()).is_some();
+    assert!(trusted(&first), "tokens signed by it are still good");
+    assert!(
+        server.app.validate_token(&old).is_err(),
+        "that one has expired"
+    );
+    issue(&server.app, &request(&job)).await.unwrap();
+
+    server
+        .clock
+        .advance(day + std::time::Duration::from_secs(61));
+    crate::maintenance::run_once(&server.app).await;
+    assert!(!trusted(&first));
+    assert!(server.app.index().key(first.as_str()).is_none());
+}
