@@ -1,11 +1,6 @@
 //! How long does a token take, and which part of it? Authorization alone, signing alone, and the
 //! whole path in process: authenticate, entitle, judge, sign, record.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make functions that nobody calls by name"
-)]
-
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

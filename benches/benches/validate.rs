@@ -1,11 +1,6 @@
 //! How long does it take to say whether a token is good? Validation against the live index for
 //! each algorithm, and a whole introspection through the HTTP routes in process.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make functions that nobody calls by name"
-)]
-
 use actix_web::body::to_bytes;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
