@@ -1,0 +1,283 @@
+//! After a stop or a kill, a restart is replay: every entity and every list at one `as_of` answers
+//! the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use writ_tests::{Admin, Application, Writ, poll};
+
+/// GETs of the admin API that are not about entities at a position.
+const NOT_ENTITIES: [&str; 2] = ["/openapi.json", "/events"];
+
+#[test]
+fn a_restart_or_a_kill_changes_no_byte_of_the_past() {
+    let mut writ = Writ::start();
+    build_up(&writ);
+    let head = writ.admin().head() - 1;
+    let before = every_entity(&writ.admin(), head);
+    assert!(before.len() > 15, "{:?}", before.keys());
+
+    writ.stop();
+    let writ = writ.restart();
+    assert_same(&before, &every_entity(&writ.admin(), head));
+
+    // One more change, killed as soon as it is acknowledged: it is there, and the past is as it
+    // was.
+    let last = writ.admin().register_application("Acknowledged and killed");
+    let writ = writ.kill_and_restart();
+    let admin = writ.admin();
+    assert_same(&before, &every_entity(&admin, head));
+    let found = admin.get(&format!("/applications/{}", last.id)).expect(200);
+    assert_eq!(found.text("name"), "Acknowledged and killed");
+    let token = Application::new(writ.http(), &last.id, &last.secret).token(&[("scope", "a:read")]);
+    assert_eq!(
+        token.text("error"),
+        "invalid_scope",
+        "its secret still works: {token}"
+    );
+}
+
+/// Uses every command at least once, so that every kind of event is replayed.
+fn build_up(writ: &Writ) {
+    let admin = writ.admin();
+    let profile = json!({ "algorithm": "EdDSA", "typ": "JWT", "lifetime_seconds": 300 });
+    let one = admin.register_api(
+        "https://one.example",
+        &profile,
+        &["a:read", "a:write", "a:gone"],
+    );
+    let two = admin.register_api("https://two.example", &json!({}), &["b:use"]);
+    let gone = admin.register_api("https://gone.example", &json!({}), &["c:use"]);
+    let job = admin.register_application("Job");
+    let guard = admin.register_application("Guard");
+    let leaver = admin.register_application("Leaver");
+
+    let open = json!({ "name": "Two", "requires_authorization": false, "guards": [guard.id] });
+    admin
+        .patch(&format!("/api-resources/{two}"), &open)
+        .expect(200);
+    let scope = format!("/api-resources/{one}/scopes/a:new");
+    assert!(admin.put(&scope, &json!({ "description": "new" })).status < 300);
+    let changed = admin.put(&scope, &json!({ "description": "changed" }));
+    assert!(changed.status < 300, "{changed}");
+    deleted(&admin, &format!("/api-resources/{one}/scopes/a:gone"));
+
+    admin.grant(&job, &one, &["a:read"]);
+    admin.grant(&job, &two, &["b:use"]);
+    admin.grant(&leaver, &gone, &["c:use"]);
+    let grant = format!("/applications/{}/authorized-apis/{one}", job.id);
+    let rbac = json!({ "scopes": ["a:read", "a:write"], "mode": "rbac" });
+    admin.patch(&grant, &rbac).expect(200);
+    deleted(
+        &admin,
+        &format!("/applications/{}/authorized-apis/{two}", job.id),
+    );
+
+    let role = admin
+        .post(
+            "/roles",
+            &json!({ "name": "Writers", "scopes": ["a:write"] }),
+        )
+        .expect(201)
+        .text("id");
+    let more = json!({ "name": "Authors", "scopes": ["a:write", "a:read"] });
+    admin.patch(&format!("/roles/{role}"), &more).expect(200);
+    let passing = admin
+        .post("/roles", &json!({ "name": "Passing" }))
+        .expect(201)
+        .text("id");
+    for role in [&role, &passing] {
+        let assigned = admin.put(
+            &format!("/applications/{}/roles/{role}", job.id),
+            &json!({}),
+        );
+        assert!(assigned.status < 300, "{assigned}");
+    }
+    deleted(&admin, &format!("/applications/{}/roles/{passing}", job.id));
+    deleted(&admin, &format!("/roles/{passing}"));
+
+    let settings = json!({
+        "labels": { "team": "billing" },
+        "token_settings": { "audience": "client_id", "extra_audiences": ["https://extra.example"] },
+    });
+    admin
+        .patch(&format!("/applications/{}", job.id), &settings)
+        .expect(200);
+    admin
+        .patch(
+            &format!("/applications/{}", guard.id),
+            &json!({ "enabled": false }),
+        )
+        .expect(200);
+    admin
+        .patch(
+            &format!("/applications/{}", guard.id),
+            &json!({ "enabled": true }),
+        )
+        .expect(200);
+    let expiring = json!({ "expires_at": "2100-01-01T00:00:00Z" });
+    let secrets = format!("/applications/{}/secrets", job.id);
+    admin.post(&secrets, &expiring).expect(201);
+    let revoked = admin.post(&secrets, &json!({})).expect(201).text("id");
+    deleted(&admin, &format!("{secrets}/{revoked}"));
+
+    tokens_are_revoked(writ, &admin, &job);
+
+    deleted(&admin, &format!("/applications/{}?cascade=true", leaver.id));
+    deleted(&admin, &format!("/api-resources/{gone}?cascade=true"));
+    let settings = json!({
+        "scopes.unauthorized": "drop",
+        "tokens.lifetime_seconds": 600,
+        "jwks.max_age_seconds": 1,
+        "keys.publish_ahead_seconds": 1,
+    });
+    admin.patch("/settings", &settings).expect(200);
+    let key = |algorithm: &str| {
+        let body = json!({ "algorithm": algorithm });
+        admin.post("/signing-keys", &body).expect(201).text("kid")
+    };
+    let act = |kid: &str, verb: &str| {
+        let answer = admin.post(&format!("/signing-keys/{kid}/{verb}"), &json!({}));
+        assert!(answer.status < 300, "{verb}: {answer}");
+    };
+    // Validators must have had the time to hear of a key before it signs.
+    let activate = |kid: &str| {
+        let path = format!("/signing-keys/{kid}/activate");
+        poll("the key can be activated", || {
+            let answer = admin.post(&path, &json!({}));
+            let too_new = answer.status == 409 && answer.text("code") == "signing_key_too_new";
+            assert!(too_new || answer.status < 300, "{answer}");
+            (!too_new).then_some(())
+        });
+    };
+    let first = key("ES256");
+    activate(&first);
+    let second = key("ES256");
+    activate(&second);
+    act(&first, "retire");
+    let compromised = key("EdDSA");
+    act(&compromised, "revoke");
+}
+
+fn tokens_are_revoked(writ: &Writ, admin: &Admin, job: &Application) {
+    let token = job.access_token(&[("scope", "b:use")]);
+    let call = writ
+        .http()
+        .call("POST", "/oauth2/revoke")
+        .basic(&job.id, &job.secret);
+    call.form(&[("token", &token)]).send().expect(200);
+    let body = json!({
+        "jti": "0190163d-8694-739b-aea5-966c26f8ad91",
+        "application": job.id,
+    });
+    let revoked = admin.post("/tokens/revoke", &body);
+    assert!(revoked.status < 300, "{revoked}");
+    let cut = admin.post(
+        &format!("/applications/{}/revoke-tokens", job.id),
+        &json!({}),
+    );
+    assert!(cut.status < 300, "{cut}");
+}
+
+#[track_caller]
+fn deleted(admin: &Admin, path: &str) {
+    let answer = admin.delete(path);
+    assert!(answer.status < 300, "{path}: {answer}");
+}
+
+/// Every GET that the OpenAPI document lists, with every id that the lists name, as it was at
+/// `position`. A path that this function cannot visit fails the test: what is added to the API is
+/// added here.
+fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, Vec<u8>> {
+    let at = |path: &str| {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let answer = admin.get(&format!("{path}{separator}as_of={position}"));
+        (path.to_owned(), answer.expect(200).body)
+    };
+    let ids = |list: &str, member: &str| {
+        let (_, body) = at(list);
+        let list: Value = serde_json::from_slice(&body).unwrap();
+        let items = list["items"].as_array().unwrap().clone();
+        let ids = items
+            .iter()
+            .map(|item| item[member].as_str().unwrap().to_owned());
+        ids.collect::<Vec<String>>()
+    };
+    let applications = ids("/applications", "id");
+    let of_applications = |what: &str| {
+        let paths = applications
+            .iter()
+            .map(|id| format!("/applications/{id}{what}"));
+        paths.collect::<Vec<String>>()
+    };
+    let members_of_applications = |what: &str, member: &str| {
+        let lists = of_applications(what).into_iter();
+        lists
+            .flat_map(|list| {
+                let found = ids(&list, member).into_iter();
+                found
+                    .map(|id| format!("{list}/{id}"))
+                    .collect::<Vec<String>>()
+            })
+            .collect::<Vec<String>>()
+    };
+    let under = |collection: &str, ids: Vec<String>| {
+        let paths = ids.into_iter().map(|id| format!("{collection}/{id}"));
+        paths.collect::<Vec<String>>()
+    };
+    let scopes = || {
+        let (_, body) = at("/api-resources");
+        let list: Value = serde_json::from_slice(&body).unwrap();
+        let mut paths = Vec::new();
+        for api in list["items"].as_array().unwrap() {
+            for scope in api["scopes"].as_array().unwrap() {
+                let (id, name) = (api["id"].as_str().unwrap(), scope["name"].as_str().unwrap());
+                paths.push(format!("/api-resources/{id}/scopes/{name}"));
+            }
+        }
+        paths
+    };
+    let document = admin.get("/openapi.json").expect(200).json();
+    let gets = document["paths"].as_object().unwrap().iter();
+    let gets = gets
+        .filter(|(path, item)| item.get("get").is_some() && !NOT_ENTITIES.contains(&path.as_str()));
+    let paths = gets.flat_map(|(path, _)| match path.replace("api_id", "id").as_str() {
+        list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings") => {
+            vec![list.to_owned()]
+        }
+        "/api-resources/{id}" => under("/api-resources", ids("/api-resources", "id")),
+        "/api-resources/{id}/scopes" => under("/api-resources", ids("/api-resources", "id"))
+            .into_iter()
+            .map(|path| format!("{path}/scopes"))
+            .collect(),
+        "/api-resources/{id}/scopes/{name}" => scopes(),
+        "/applications/{id}" => of_applications(""),
+        "/applications/{id}/secrets" => of_applications("/secrets"),
+        "/applications/{id}/secrets/{secret_id}" => members_of_applications("/secrets", "id"),
+        "/applications/{id}/authorized-apis" => of_applications("/authorized-apis"),
+        "/applications/{id}/authorized-apis/{id}" => {
+            members_of_applications("/authorized-apis", "api")
+        }
+        "/applications/{id}/roles" => of_applications("/roles"),
+        "/roles/{id}" => under("/roles", ids("/roles", "id")),
+        "/signing-keys/{kid}" => under("/signing-keys", ids("/signing-keys", "kid")),
+        unknown => panic!("this test does not know how to visit {unknown}"),
+    });
+    paths.map(|path| at(&path)).collect()
+}
+
+fn assert_same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
+    assert!(
+        before.keys().eq(after.keys()),
+        "{:?} became {:?}",
+        before.keys(),
+        after.keys()
+    );
+    for (path, body) in before {
+        let (was, is) = (
+            String::from_utf8_lossy(body),
+            String::from_utf8_lossy(&after[path]),
+        );
+        assert_eq!(was, is, "{path}");
+    }
+}
