@@ -7,8 +7,7 @@ use actix_web::web::Data;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
-use writ::http::{self, RequestTimeout};
+use writ::http::{self, Manners};
 use writ::issue::{PresentedCredentials, Request, issue};
 use writ_benches::{World, identifier};
 use writ_core::{Algorithm, Ask};
@@ -56,7 +55,7 @@ fn introspect(c: &mut Criterion) {
         init_service(
             actix_web::App::new()
                 .app_data(app)
-                .app_data(RequestTimeout(Duration::from_secs(10)))
+                .app_data(Manners::default())
                 .wrap(actix_web::middleware::from_fn(http::trace))
                 .configure(|routes| http::public(routes, "")),
         )

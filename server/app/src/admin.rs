@@ -27,7 +27,6 @@ mod settings;
 mod signing_keys;
 mod tokens;
 
-pub use body::BODY_BYTES_MAX;
 pub use call::{Answer, Call};
 pub use failure::Failure;
 pub use open::{Request, open, run};

@@ -69,7 +69,7 @@ pub struct Http {
     pub workers: usize,
     /// The longest a request may take to arrive, and to be answered.
     pub request_timeout: Duration,
-    /// The largest body of a request, in bytes.
+    /// The largest body of the admin API, in bytes. A form is never larger than 64 KiB.
     pub max_body: ByteSize,
     /// How long the listeners stay open after SIGTERM, when readiness has failed already.
     pub shutdown_delay: Duration,
@@ -214,7 +214,7 @@ keys! {
     "http.plain" "plain HTTP instead of TLS; off loopback needs proxies.trusted" => http.plain;
     "http.workers" "threads that serve requests; 0: one for each core" => http.workers;
     "http.request_timeout" "longest time of a request" => http.request_timeout;
-    "http.max_body" "largest body of a request" => http.max_body;
+    "http.max_body" "largest body of the admin API" => http.max_body;
     "http.shutdown_delay" "time between failing readiness and closing the listeners" => http.shutdown_delay;
     "http.shutdown_grace" "time for requests to finish after SIGTERM" => http.shutdown_grace;
     "admin.listen" "a listener of its own for the admin API" => admin.listen;

@@ -20,7 +20,7 @@ use actix_web::{HttpRequest, HttpResponse};
 #[cfg(test)]
 mod tests;
 
-pub use request::{RequestTimeout, trace};
+pub use request::{Manners, trace};
 
 /// The public endpoints, below the path of the issuer.
 pub fn public(config: &mut ServiceConfig, issuer_path: &str) {

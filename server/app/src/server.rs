@@ -6,7 +6,7 @@ use crate::clock::{SystemClock, SystemRandom};
 use crate::config::{Config, Issuer};
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::demo::{self, Demo};
-use crate::http::{self, RequestTimeout};
+use crate::http::{self, Manners};
 use crate::maintenance;
 use crate::tls::{self, Certificate, TlsError};
 use actix_web::dev::{Server, ServerHandle};
@@ -227,7 +227,12 @@ fn front(
     certificate: Option<&Arc<Certificate>>,
     surface: Surface,
 ) -> Result<Server, ServeError> {
-    let (app, limit) = (app.clone(), config.http.request_timeout);
+    let app = app.clone();
+    let manners = Manners {
+        timeout: config.http.request_timeout,
+        body_bytes_max: usize::try_from(config.http.max_body.0).unwrap_or(usize::MAX),
+        strict_transport: config.tls.cert_file.is_some() && certificate.is_some(),
+    };
     let issuer_path = app.issuer.path().to_owned();
     let server = HttpServer::new(move || {
         let routes = |routes: &mut web::ServiceConfig| {
@@ -240,14 +245,14 @@ fn front(
         };
         actix_web::App::new()
             .app_data(app.clone())
-            .app_data(RequestTimeout(limit))
+            .app_data(manners)
             .wrap(from_fn(http::trace))
             .configure(routes)
             .default_service(web::to(http::not_found))
     })
     .workers(workers(config))
     .backlog(BACKLOG)
-    .client_request_timeout(limit)
+    .client_request_timeout(manners.timeout)
     .shutdown_timeout(config.http.shutdown_grace.as_secs())
     .disable_signals();
     let server = match certificate {

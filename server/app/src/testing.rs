@@ -7,7 +7,7 @@ use crate::clock::{Clock, ManualClock, SeededRandom, SystemClock};
 use crate::config::{Config, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::CredentialsFile;
-use crate::http::{self, RequestTimeout};
+use crate::http::{self, Manners};
 use actix_web::body::to_bytes;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -17,7 +17,6 @@ use actix_web::web::{self, Data};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 use tempfile::TempDir;
 use writ_core::{
     Actor, ApiId, ApplicationId, Command, GrantMode, Identifier, Labels, NewScope, NewSecret,
@@ -179,7 +178,7 @@ impl TestServer {
         let service = init_service(
             actix_web::App::new()
                 .app_data(self.app.clone())
-                .app_data(RequestTimeout(Duration::from_secs(10)))
+                .app_data(Manners::default())
                 .wrap(from_fn(http::trace))
                 .configure(|routes| http::public(routes, ""))
                 .configure(|routes| http::admin(routes, ""))

@@ -6,9 +6,6 @@ use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Vis
 use std::collections::HashSet;
 use std::fmt;
 
-/// Largest body, in bytes: 512 scopes with their longest descriptions fit.
-pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-
 /// Reads a JSON object.
 ///
 /// # Errors

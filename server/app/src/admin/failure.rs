@@ -36,9 +36,9 @@ pub enum Failure {
     /// The body is not declared as JSON.
     #[error("the content type must be application/json")]
     MediaType,
-    /// The body is too large.
-    #[error("the body is larger than {} bytes", super::BODY_BYTES_MAX)]
-    TooLarge,
+    /// The body is larger than this many bytes.
+    #[error("the body is larger than {0} bytes, the limit of http.max_body")]
+    TooLarge(usize),
     /// The path names something that is not there.
     #[error("there is no {what} {id}")]
     Unknown {

@@ -3,7 +3,7 @@
 use super::body::is_json;
 use super::call::{AsOf, Call, Caller, Headers, IfMatch};
 use super::query::{Query, number};
-use super::{Answer, BODY_BYTES_MAX, Failure, Kind, Method, Outcome, Route, path, read, routes};
+use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
 use crate::app::App;
 use crate::form::parse_bearer;
 use std::sync::Arc;
@@ -80,9 +80,6 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(app: Arc<App>, mut call: Call, body: Vec<u8>) -> Outcome {
-    if body.len() > BODY_BYTES_MAX {
-        return Err(Failure::TooLarge);
-    }
     if call.route.body.is_none() && !body.is_empty() {
         return Err(Failure::malformed("body_malformed", "this takes no body"));
     }

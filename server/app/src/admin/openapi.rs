@@ -216,7 +216,10 @@ fn responses(problem: &Value) -> Value {
             "What the call made, which this one repeats, was removed since.",
         ),
         ("Stale", "It has changed since the version in If-Match."),
-        ("TooLarge", "The body is larger than 1 MiB."),
+        (
+            "TooLarge",
+            "The body is larger than `http.max_body` of the server, 1 MiB by default.",
+        ),
         ("MediaType", "The content type is not application/json."),
         (
             "Refused",

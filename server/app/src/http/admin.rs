@@ -2,7 +2,8 @@
 //! response. What the calls do is in `admin.rs` and below it.
 
 use super::problem;
-use crate::admin::{self, Answer, BODY_BYTES_MAX, Failure};
+use super::request::Manners;
+use crate::admin::{self, Answer, Failure};
 use crate::app::App;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
 use actix_web::http::{StatusCode, Uri};
@@ -62,7 +63,8 @@ async fn answer(
         request_id,
     };
     let call = admin::open(&app, &asked)?;
-    let body = match payload.to_bytes_limited(BODY_BYTES_MAX).await {
+    let limit = Manners::of(request).body_bytes_max;
+    let body = match payload.to_bytes_limited(limit).await {
         Ok(Ok(bytes)) => bytes.to_vec(),
         Ok(Err(_)) => {
             let detail = "the body could not be read to its end".to_owned();
@@ -71,7 +73,7 @@ async fn answer(
                 detail,
             });
         }
-        Err(_) => return Err(Failure::TooLarge),
+        Err(_) => return Err(Failure::TooLarge(limit)),
     };
     admin::run(app, call, body).await
 }

@@ -64,7 +64,7 @@ fn class(failure: &Failure) -> (StatusCode, &'static str) {
         Failure::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, "invalid_token"),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, code),
         Failure::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
-        Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Failure::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         Failure::Unknown { code, .. } => (StatusCode::NOT_FOUND, code),
         Failure::Gone => (StatusCode::GONE, "gone"),
         Failure::Absent => (StatusCode::PRECONDITION_FAILED, "version_stale"),
@@ -306,7 +306,7 @@ mod tests {
                 detail: text("the query is not UTF-8"),
             },
             Failure::MediaType,
-            Failure::TooLarge,
+            Failure::TooLarge(1_048_576),
             Failure::Unknown {
                 code: "role_unknown",
                 what: "role",

@@ -20,9 +20,35 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// How long a request may take in all.
+/// What a listener asks of its requests and says in its answers.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestTimeout(pub Duration);
+pub struct Manners {
+    /// How long a request may take in all.
+    pub timeout: Duration,
+    /// The largest body of the admin API, in bytes. A form is never larger than 64 KiB.
+    pub body_bytes_max: usize,
+    /// Whether answers say that this host is for HTTPS only (RFC 6797): not with a certificate of
+    /// our own making, which is for `localhost`, where other ports have other manners.
+    pub strict_transport: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            body_bytes_max: 1024 * 1024,
+            strict_transport: false,
+        }
+    }
+}
+
+impl Manners {
+    /// Those of the listener that a request came to.
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Self {
+        request.app_data::<Self>().copied().unwrap_or_default()
+    }
+}
 
 /// Runs a request: gives it a trace id (W3C Trace Context, the caller's if it sent one), ends it
 /// when it takes too long, measures it, and says one line about it at `debug`.
@@ -36,9 +62,7 @@ pub async fn trace<B: MessageBody + 'static>(
     let watch = Stopwatch::start();
     let app = request.app_data::<Data<App>>().cloned();
     let app = app.expect("server.rs gives every listener the App");
-    let limit = request
-        .app_data::<RequestTimeout>()
-        .map_or(Duration::from_secs(10), |t| t.0);
+    let manners = Manners::of(request.request());
     let sent = request
         .headers()
         .get_all("traceparent")
@@ -49,7 +73,7 @@ pub async fn trace<B: MessageBody + 'static>(
     let endpoint = endpoint(request.path());
 
     // The request itself is gone when time runs out, so that answer travels as an error.
-    let mut response = match tokio::time::timeout(limit, next.call(request)).await {
+    let mut response = match tokio::time::timeout(manners.timeout, next.call(request)).await {
         Ok(response) => response?,
         Err(_) => {
             app.metrics.answered(endpoint, watch.elapsed());
@@ -64,7 +88,7 @@ pub async fn trace<B: MessageBody + 'static>(
         headers.insert(HeaderName::from_static("writ-request-id"), value);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if response.request().connection_info().scheme() == "https" {
+    if manners.strict_transport {
         let year = HeaderValue::from_static("max-age=31536000");
         response
             .headers_mut()
