@@ -62,6 +62,15 @@ pub enum Denial {
     /// Nothing is left, and no `resource` was named: the token would have no audience.
     #[error("no scope to grant: name the scopes, or the API resource by the parameter resource")]
     NothingToGrant,
+    /// More scopes than a token may carry, though each is granted.
+    #[error(
+        "{count} scopes would be granted and a token carries at most {}; name those you need",
+        limits::SCOPES_PER_REQUEST
+    )]
+    TooManyScopes {
+        /// How many.
+        count: usize,
+    },
     /// Too many `resource` parameters.
     #[error("at most {} resource parameters", limits::RESOURCES_PER_REQUEST)]
     TooManyResources,
@@ -86,6 +95,25 @@ pub enum Denial {
     /// The management API shares a token with nothing.
     #[error("the management API never shares a token with another API resource")]
     ManagementAlone,
+}
+
+impl Denial {
+    /// The reason as a stable word, without anything of what was asked.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ApplicationUnusable => "application_unusable",
+            Self::ScopeMalformed => "scope_malformed",
+            Self::ScopesUnauthorized { .. } => "scopes_unauthorized",
+            Self::NothingToGrant => "nothing_to_grant",
+            Self::TooManyScopes { .. } => "too_many_scopes",
+            Self::TooManyResources => "too_many_resources",
+            Self::ResourceUnauthorized { .. } => "resource_unauthorized",
+            Self::SeveralResources { .. } => "several_resources",
+            Self::ProfilesDiffer { .. } => "profiles_differ",
+            Self::ManagementAlone => "management_alone",
+        }
+    }
 }
 
 /// Decides what an application is entitled to.
@@ -156,6 +184,11 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         .flat_map(|(api, bits)| api.names(bits))
         .collect();
     scopes.sort_unstable();
+    if scopes.len() > limits::SCOPES_PER_REQUEST {
+        return Err(Denial::TooManyScopes {
+            count: scopes.len(),
+        });
+    }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
     let version = version(index, application, &apis, first.algorithm);
     Ok(Entitled {
@@ -222,13 +255,18 @@ fn named_resources(
             .api_identified(resource)
             .filter(|api| !api.requires_authorization || application.grant(api.id).is_some())
             .ok_or_else(|| Denial::ResourceUnauthorized {
-                resource: (*resource).into(),
+                resource: shown(resource),
             })?;
         if wanted.iter().all(|(other, _)| other.id != api.id) {
             wanted.push((Arc::clone(api), ScopeBits::default()));
         }
     }
     Ok(wanted)
+}
+
+/// As much of a text from outside as an answer repeats.
+fn shown(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(limits::IDENTIFIER_BYTES)].into()
 }
 
 fn split_scope(text: &str) -> Result<Vec<&str>, Denial> {

@@ -74,13 +74,14 @@ pub enum Decision {
     Repeat(Repeatable),
 }
 
-/// Decides a command: may the actor still act, was this asked before, may the actor ask this, is
+/// Decides a command: may the actor still act, may the actor ask this, was this asked before, is
 /// the subject as the caller saw it, do the rules allow it, and does it keep authority where it is.
 ///
 /// # Errors
 /// A [`Refusal`]: nothing changes.
 pub fn consider(index: &Index, submission: &Submission, facts: Facts) -> Result<Decision, Refusal> {
     let authority = Authority::of(index, &submission.actor)?;
+    authority.permit(&submission.command)?;
     if let Some(idempotency) = submission.idempotency
         && let Some(before) = index.repeatable(&idempotency.key, facts.now)
     {
@@ -90,7 +91,6 @@ pub fn consider(index: &Index, submission: &Submission, facts: Facts) -> Result<
             Err(Refusal::IdempotencyKeyReused)
         };
     }
-    authority.permit(&submission.command)?;
     if let Some(expected) = submission.if_match
         && let Some(current) = index.version_of(&subject(&submission.command))
         && current != expected
@@ -305,8 +305,9 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             application(index, *id)?;
             Ok(vec![ApplicationTokensCut { application: *id }.into()])
         }
-        // Sealed before: a crash came between the file and what it told.
-        Command::SealIssuances { file, .. } if index.is_sealed(file) => Ok(Vec::new()),
+        // Sealed before: a crash came between the file and what it told. With another root it is
+        // another file, whatever became of the first: the log shows both.
+        Command::SealIssuances { file, root, .. } if index.is_sealed(file, root) => Ok(Vec::new()),
         Command::SealIssuances {
             file,
             first,

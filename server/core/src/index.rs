@@ -41,8 +41,9 @@ pub struct Index {
     revocations: OrdMap<ApplicationId, u32>,
     repeatables: OrdMap<[u8; 32], Repeatable>,
     repeatables_by_time: OrdSet<(Millis, [u8; 32])>,
-    /// Names of the sealed issuance files that the log vouches for.
-    sealed: OrdSet<Box<str>>,
+    /// Names and roots of the sealed issuance files that the log vouches for. A directory that was
+    /// lost and begun anew may give a name twice, so one name can have several roots.
+    sealed: OrdSet<(Box<str>, [u8; 32])>,
 }
 
 /// A command that came with an idempotency key.
@@ -248,10 +249,16 @@ impl Index {
         self.extra_audiences.contains_key(audience)
     }
 
-    /// Whether the log has the seal of an issuance file.
+    /// Whether the log has the seal of this very issuance file: the name and the Merkle root.
     #[must_use]
-    pub fn is_sealed(&self, file: &str) -> bool {
-        self.sealed.contains(file)
+    pub fn is_sealed(&self, file: &str, root: &[u8; 32]) -> bool {
+        self.sealed.contains(&(Box::from(file), *root))
+    }
+
+    /// Names of the issuance files whose seals the log has, sorted; a name comes once for each root
+    /// that was entered under it.
+    pub fn sealed_files(&self) -> impl Iterator<Item = &str> {
+        self.sealed.iter().map(|(file, _)| &**file)
     }
 
     /// What a command with this hashed idempotency key was.
@@ -331,7 +338,7 @@ impl Index {
         match event {
             Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
             Event::ServerStarted(_) | Event::CommandHadNoEffect(_) => {}
-            Event::IssuancesSealed(e) => drop(self.sealed.insert(e.file.clone())),
+            Event::IssuancesSealed(e) => drop(self.sealed.insert((e.file.clone(), e.root))),
             Event::SettingsChanged(e) => {
                 Arc::make_mut(&mut self.settings).apply(&e.change, position)
             }

@@ -7,7 +7,7 @@
 use crate::Fault;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The data directory of one server, locked for this process as long as the value lives.
@@ -22,7 +22,8 @@ impl DataDir {
     /// Opens a data directory that must exist and must have been made by [`DataDir::create`].
     ///
     /// # Errors
-    /// [`Fault::NotADataDirectory`], [`Fault::InUse`] when another process has it.
+    /// [`Fault::NotADataDirectory`], [`Fault::NotPrivate`], [`Fault::InUse`] when another process
+    /// has it.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         if !path.join("lock").is_file() {
             return Err(Fault::NotADataDirectory {
@@ -35,7 +36,8 @@ impl DataDir {
     /// Makes a data directory (mode 0700) where none is, or opens the one that is there.
     ///
     /// # Errors
-    /// [`Fault::Exists`] when the path holds things that are not Writ's; [`Fault::InUse`].
+    /// [`Fault::Exists`] when the path holds things that are not Writ's; [`Fault::NotPrivate`],
+    /// also when it is empty: its mode is somebody's choice; [`Fault::InUse`].
     pub fn create(path: &Path) -> Result<Self, Fault> {
         if path.join("lock").is_file() {
             return Self::lock(path);
@@ -50,6 +52,7 @@ impl DataDir {
                 path: path.to_owned(),
             });
         }
+        check_private(path)?;
         let lock = path.join("lock");
         private_file()
             .create(true)
@@ -60,6 +63,7 @@ impl DataDir {
     }
 
     fn lock(path: &Path) -> Result<Self, Fault> {
+        check_private(path)?;
         let lock_path = path.join("lock");
         let lock = private_file()
             .open(&lock_path)
@@ -87,6 +91,20 @@ impl DataDir {
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Not every file in a data directory has a mode of our making (sled, backups put back by hand): the
+/// directory keeps others out of all of them.
+fn check_private(path: &Path) -> Result<(), Fault> {
+    let meta = fs::metadata(path).map_err(Fault::io("read", path))?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Fault::NotPrivate {
+        path: path.to_owned(),
+        mode,
+    })
 }
 
 /// Bytes that an unprivileged process can still write to the file system of `path`.
@@ -210,7 +228,6 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Faul
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_data_directory_has_one_owner_and_is_private() {
@@ -242,6 +259,32 @@ mod tests {
         drop(first);
         DataDir::open(&path).unwrap();
         DataDir::create(&path).unwrap();
+    }
+
+    #[test]
+    fn a_data_directory_that_others_can_enter_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("d");
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::create_dir(&path).unwrap();
+        set(0o755);
+        let refused = DataDir::create(&path).unwrap_err();
+        let advice = format!(
+            "(mode 0755) and holds secrets: `chmod 700 {}`",
+            path.display()
+        );
+        assert!(refused.to_string().ends_with(&advice), "{refused}");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "nothing was begun");
+        set(0o700);
+        drop(DataDir::create(&path).unwrap());
+        for mode in [0o750, 0o701, 0o2770] {
+            set(mode);
+            for refused in [DataDir::open(&path), DataDir::create(&path)] {
+                assert!(matches!(refused, Err(Fault::NotPrivate { mode: m, .. }) if m == mode));
+            }
+        }
+        set(0o700);
+        DataDir::open(&path).unwrap();
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub enum Fault {
         /// What was named.
         path: PathBuf,
     },
+    /// Others than its owner can look into the data directory.
+    #[error(
+        "the data directory {0} is open to other users (mode {mode:04o}) and holds secrets: \
+         `chmod 700 {0}`",
+        path.display()
+    )]
+    NotPrivate {
+        /// The data directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Something is there already that would be overwritten.
     #[error("{} exists already and is not overwritten", path.display())]
     Exists {

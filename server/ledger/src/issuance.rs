@@ -9,12 +9,14 @@
 //! How much a record's answer promises is said with each record ([`RecordMode`]): *durable* answers
 //! after the commit; *buffered* at once, so a crash loses at most what [`IssuanceStats::unsynced`]
 //! shows; *off* writes nothing. When the disk fills up issuance stops first: below
-//! [`IssuanceConfig::free_space_min`] nothing is recorded, and so nothing issued, while the admin
-//! log can still take a revocation.
+//! [`IssuanceConfig::free_space_min`] nothing is recorded, and so nothing issued, but for tokens of
+//! the management API ([`Reserve::Use`]): the admin log can still take a revocation, and somebody
+//! can still ask for it.
 
 use crate::disk::{self, DataDir, free_space};
 use crate::issuance_file::{self as file, Active, Readable, SealedFile};
 use crate::issuance_record::IssuanceRecord;
+use crate::source::timed;
 use crate::{Clock, Fault, LogId, limits};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,8 +47,16 @@ pub struct IssuanceConfig {
     pub retention_age_ms: Option<u64>,
     /// The oldest sealed files are unlinked while all files have more bytes on disk than this.
     pub retention_bytes: Option<u64>,
-    /// With less free space than this nothing is recorded, in bytes.
+    /// With less free space than this nothing is recorded but what may use the reserve
+    /// ([`Reserve`]), in bytes.
     pub free_space_min: u64,
+    /// No file with a lower number is begun or goes on. Give one more than the highest number among
+    /// the sealed names in the admin log ([`crate::issuance_file_number`]), so that a directory that
+    /// was wiped or restored does not give out their names again.
+    pub number_min: u64,
+    /// Hears of each commit, on the writing thread and before the answers, so it must be quick: how
+    /// many records, and how long the commit took. For metrics.
+    pub on_commit: Box<dyn Fn(usize, Duration) + Send>,
     /// Hears of each sealed file, on the sealing thread: to enter it into the admin log. A crash
     /// can come between: compare [`IssuanceLog::sealed`] with the log at start.
     pub on_sealed: Box<dyn Fn(&SealedFile) + Send>,
@@ -63,6 +73,8 @@ impl IssuanceConfig {
             retention_age_ms: None,
             retention_bytes: None,
             free_space_min: 256 << 20,
+            number_min: 0,
+            on_commit: Box::new(|_, _| {}),
             on_sealed: Box::new(|_| {}),
         }
     }
@@ -76,14 +88,27 @@ impl fmt::Debug for IssuanceConfig {
             .field("retention_age_ms", &self.retention_age_ms)
             .field("retention_bytes", &self.retention_bytes)
             .field("free_space_min", &self.free_space_min)
+            .field("number_min", &self.number_min)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a record may use the space that is kept free on a filling disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reserve {
+    /// The reserve is kept: below [`IssuanceConfig::free_space_min`] the record is refused.
+    #[default]
+    Keep,
+    /// The reserve is used. For tokens of the management API only: without one nobody could make
+    /// room, or revoke.
+    Use,
 }
 
 /// Why a decision is not recorded. In durable and buffered mode nothing may be issued then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuanceError {
-    /// The reserve of the disk is for the admin log.
+    /// The reserve of the disk is for the admin log and those who write it: the record had
+    /// [`Reserve::Keep`].
     #[error(
         "the disk has {free} bytes left and issuance stops below {min}: make room, or shorten retention"
     )]
@@ -184,6 +209,7 @@ struct Counters {
 struct Item {
     id: u128,
     bytes: Vec<u8>,
+    reserve: Reserve,
     /// Nobody waits for a buffered record.
     answer: Option<oneshot::Sender<Result<(), IssuanceError>>>,
 }
@@ -288,12 +314,18 @@ impl IssuanceLog {
         }
         let last = files.keys().next_back().copied();
         let active = match unsealed.pop() {
-            // Only the newest file of all goes on.
-            Some(active) if last.is_none_or(|last| last < active.number) => active,
+            // Only the newest file of all goes on, and only under a name that is still free.
+            Some(active)
+                if active.number >= config.number_min
+                    && last.is_none_or(|last| last < active.number) =>
+            {
+                active
+            }
             other => {
                 unsealed.extend(other);
                 let newest = unsealed.last().map(|a| a.number).max(last);
                 let number = newest.map_or(0, |newest| newest + 1);
+                let number = number.max(config.number_min);
                 Active::create(&directory, number, log_id, config.clock.now())?
             }
         };
@@ -328,10 +360,12 @@ impl IssuanceLog {
             clock: Arc::clone(&config.clock),
             file_bytes: config.file_bytes,
             file_age_ms: config.file_age_ms,
+            on_commit: config.on_commit,
         };
         let sealer = Sealer {
             shared: Arc::clone(&shared),
-            config,
+            clock: config.clock,
+            on_sealed: config.on_sealed,
         };
         let log = Self {
             shared,
@@ -361,7 +395,7 @@ impl IssuanceLog {
 
     /// Records a decision. Await the answer before anything of the decision leaves the server.
     #[must_use]
-    pub fn record(&self, record: &IssuanceRecord, mode: RecordMode) -> Recording {
+    pub fn record(&self, record: &IssuanceRecord, mode: RecordMode, reserve: Reserve) -> Recording {
         if mode == RecordMode::Off {
             return Recording(State::Ready(Ok(())));
         }
@@ -370,7 +404,7 @@ impl IssuanceLog {
             let cause = "a record cannot be written as JSON".into();
             return Recording(State::Ready(Err(IssuanceError::ReadOnly { cause })));
         };
-        match self.enqueue(record.id.0, bytes, mode) {
+        match self.enqueue(record.id.0, bytes, mode, reserve) {
             Ok(Some(answer)) => Recording(State::Waiting(answer)),
             Ok(None) => Recording(State::Ready(Ok(()))),
             Err(error) => Recording(State::Ready(Err(error))),
@@ -382,11 +416,15 @@ impl IssuanceLog {
         id: u128,
         bytes: Vec<u8>,
         mode: RecordMode,
+        reserve: Reserve,
     ) -> Result<Option<oneshot::Receiver<Result<(), IssuanceError>>>, IssuanceError> {
         if bytes.len() > limits::ISSUANCE_RECORD_BYTES {
             return Err(IssuanceError::TooLarge { bytes: bytes.len() });
         }
-        self.ready()?;
+        match reserve {
+            Reserve::Keep => self.ready()?,
+            Reserve::Use => self.shared.read_only()?,
+        }
         let (answer, waiting) = match mode {
             RecordMode::Durable => {
                 let (answer, waiting) = oneshot::channel();
@@ -411,14 +449,19 @@ impl IssuanceLog {
                 .unsynced
                 .fetch_add(1, Ordering::Relaxed);
         }
-        queue.items.push(Item { id, bytes, answer });
+        queue.items.push(Item {
+            id,
+            bytes,
+            reserve,
+            answer,
+        });
         if queue.idle {
             self.shared.wake.notify_one();
         }
         Ok(waiting)
     }
 
-    /// Whether a decision could be recorded now: ask before signing.
+    /// Whether a decision that keeps the reserve could be recorded now: ask before signing.
     ///
     /// # Errors
     /// Why not.
@@ -779,6 +822,7 @@ struct Writer {
     clock: Arc<dyn Clock>,
     file_bytes: u64,
     file_age_ms: u64,
+    on_commit: Box<dyn Fn(usize, Duration) + Send>,
 }
 
 impl Writer {
@@ -807,18 +851,27 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, items: Vec<Item>) {
-        let mut result = self
-            .shared
-            .read_only()
-            .and_then(|()| self.shared.check_space());
-        if result.is_ok() {
+    fn commit(&mut self, mut items: Vec<Item>) {
+        let mut result = self.shared.read_only();
+        if result.is_ok()
+            && let Err(low) = self.shared.check_space()
+        {
+            let keeping = |item: &mut Item| item.reserve == Reserve::Keep;
+            for refused in items.extract_if(.., keeping) {
+                self.shared.answer(refused.answer, Err(low.clone()));
+            }
+        }
+        if result.is_ok() && !items.is_empty() {
             let records: Vec<(u128, &[u8])> = items
                 .iter()
                 .map(|item| (item.id, item.bytes.as_slice()))
                 .collect();
-            match self.active.append(&records) {
-                Ok(()) => self.note(records.len() as u64),
+            let (appended, took) = timed(|| self.active.append(&records));
+            match appended {
+                Ok(()) => {
+                    self.note(records.len() as u64);
+                    (self.on_commit)(records.len(), took);
+                }
                 Err(fault) => {
                     self.shared.fail(&fault.to_string());
                     result = self.shared.read_only();
@@ -876,7 +929,8 @@ impl Writer {
 /// The thread that seals and unlinks.
 struct Sealer {
     shared: Arc<Shared>,
-    config: IssuanceConfig,
+    clock: Arc<dyn Clock>,
+    on_sealed: Box<dyn Fn(&SealedFile) + Send>,
 }
 
 impl Sealer {
@@ -915,12 +969,12 @@ impl Sealer {
         if let Some(known) = self.shared.files_mut().get_mut(&number) {
             known.sealed = Some(sealed.clone());
         }
-        (self.config.on_sealed)(&sealed);
+        (self.on_sealed)(&sealed);
         Ok(())
     }
 
     fn enforce_retention(&self) {
-        let now = self.config.clock.now();
+        let now = self.clock.now();
         if let Err(fault) = self.shared.enforce_retention(now) {
             tracing::error!(%fault, "retention of issuance files failed");
         }

@@ -72,8 +72,10 @@ pub(crate) fn name(number: u64) -> String {
     format!("{number:010}.redb")
 }
 
-/// The number in a name.
-pub(crate) fn number(name: &str) -> Option<u64> {
+/// The number in the name of an issuance file, as [`SealedFile::file`] and the admin log have it;
+/// `None` when it is not the name of one.
+#[must_use]
+pub fn number(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".redb")?.parse().ok()?;
     (self::name(number) == name).then_some(number)
 }

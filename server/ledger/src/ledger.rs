@@ -13,6 +13,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use writ_core::{
     CommandId, Entity, Index, Millis, Position, Recorded, Refusal, Repeatable, Submission, codec,
@@ -96,6 +97,9 @@ pub struct LedgerConfig {
     pub ids: Arc<dyn Ids>,
     /// Hears of a long replay, every [`limits::PROGRESS_EVERY`] events and at its end.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
+    /// Hears how long each append took until it was durable, on the writer's thread and before the
+    /// answers, so it must be quick. For metrics.
+    pub on_commit: Option<Box<dyn Fn(Duration) + Send>>,
 }
 
 impl fmt::Debug for LedgerConfig {
@@ -216,6 +220,7 @@ impl Ledger {
             clock,
             ids,
             mut progress,
+            on_commit,
         } = config;
         let mut index = Index::default();
         let total = engine.head()?;
@@ -231,7 +236,7 @@ impl Ledger {
         })?;
         writer::check_log_id(&*engine, &index)?;
         let (shared, queue, receiver) = Shared::new(engine, index);
-        let (writer, head) = Writer::new(Arc::clone(&shared), clock, ids, receiver);
+        let (writer, head) = Writer::new(Arc::clone(&shared), clock, ids, on_commit, receiver);
         let (past, thread) = (Mutex::default(), Mutex::default());
         Ok((
             Self {
@@ -388,8 +393,14 @@ impl Ledger {
     }
 
     /// The index as it was when the event at `position` was its last; `None` when there is no such
-    /// event yet. Past versions are replayed, one at a time, and the last few kept: this blocks,
-    /// call it where blocking is allowed.
+    /// event yet.
+    ///
+    /// This blocks: call it where blocking is allowed, and let only a few calls in at a time, for
+    /// past versions are replayed one after another and the others wait on their threads. A replay
+    /// reads and applies every event since the nearest older version at hand, or since the first:
+    /// about 3 µs each. The last [`limits::PAST_KEPT`] versions are kept, that in the making
+    /// included; they share what is equal with one another but nothing with the published index, so
+    /// each costs at most the memory of one index.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -416,6 +427,10 @@ impl Ledger {
             }
             return Ok(Some(index));
         }
+        // Room is made first: no more are ever held, not even during the replay.
+        if past.len() >= limits::PAST_KEPT {
+            past.remove(0);
+        }
         let replayed = Arc::make_mut(&mut index);
         while replayed.next_position().0 < wanted {
             let next = replayed.next_position();
@@ -430,9 +445,6 @@ impl Ledger {
             }
         }
         past.push(Arc::clone(&index));
-        if past.len() > limits::PAST_KEPT {
-            past.remove(0);
-        }
         Ok(Some(index))
     }
 

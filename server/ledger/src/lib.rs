@@ -10,7 +10,8 @@
 //! 3. **After an uncertain write, stop.** The log goes read-only, health fails, a restart replays.
 //! 4. **What is not understood is not skipped.** An unknown kind, a gap, a bad checksum, another
 //!    format or another server's file: refuse to start and say which file or position.
-//! 5. **On a filling disk issuance stops first**, so that revoking still works (`issuance.rs`).
+//! 5. **On a filling disk issuance stops first**, but for tokens of the management API, so that
+//!    revoking still works (`issuance.rs`).
 //! 6. A file's bytes are synced before its name, and the directory before anybody is told
 //!    (`disk.rs`).
 //!
@@ -23,7 +24,9 @@
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
 //! ```
-//! Everything is mode 0600 in directories of mode 0700. `*.new` is what a crash left unfinished.
+//! Everything is mode 0600 in directories of mode 0700, and a data directory that is open to others
+//! is refused: sled, for one, makes files with whatever mode the umask leaves. `*.new` is what a
+//! crash left unfinished.
 //!
 //! # Map
 //! - `engine.rs`: what the admin log needs of a store; `redb_engine.rs` (default), `sled_engine.rs`
@@ -65,8 +68,8 @@ pub use blobs::Blobs;
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
 pub use fault::{Fault, LogId};
-pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording};
-pub use issuance_file::SealedFile;
+pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording, Reserve};
+pub use issuance_file::{SealedFile, number as issuance_file_number};
 pub use issuance_record::{
     Credential, IssuanceRecord, Outcome, PolicyRecord, RECORD_VERSION, Verdict,
 };

@@ -20,7 +20,7 @@ pub const REPLAY_AHEAD: usize = 4;
 pub const READ_BYTES: usize = 4 << 20;
 /// How often a batch is decided again when other nodes append in between, before it is given up.
 pub const CONFLICT_RETRIES: usize = 64;
-/// How many past versions of the index are kept for `as_of` questions.
+/// How many past versions of the index are held for `as_of` questions.
 pub const PAST_KEPT: usize = 4;
 /// Every how many events a replay reports its progress.
 pub const PROGRESS_EVERY: u64 = 65_536;

@@ -34,6 +34,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 const FORMAT_KEY: &[u8] = b"hformat";
 const LOG_ID_KEY: &[u8] = b"hlog_id";
@@ -41,6 +42,10 @@ const LOG_ID_KEY: &[u8] = b"hlog_id";
 /// The distance of the two slots of the head file: one sector, so that they are never torn
 /// together.
 const SLOT: u64 = 512;
+
+/// How often, and how many times, a lock is asked for again: two seconds in all.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+const LOCK_TRIES: u32 = 400;
 
 /// The admin log in one sled directory.
 pub struct SledEngine {
@@ -86,7 +91,7 @@ impl SledEngine {
             std::fs::remove_dir_all(&temporary).map_err(Fault::io("remove", &temporary))?;
         }
         disk::create_dir(&temporary)?;
-        let db = config(&temporary).open().map_err(fault(&temporary))?;
+        let db = open_db(&temporary)?;
         let mut batch = sled::Batch::default();
         batch.insert(FORMAT_KEY, FORMAT.to_string().as_bytes());
         batch.insert(LOG_ID_KEY, log_id.to_string().as_bytes());
@@ -117,7 +122,7 @@ impl SledEngine {
     }
 
     fn open_files(path: &Path) -> Result<Self, Fault> {
-        let db = config(path).open().map_err(fault(path))?;
+        let db = open_db(path)?;
         let text = |key: &[u8]| -> Result<String, Fault> {
             let value = db.get(key).map_err(fault(path))?.unwrap_or_default();
             Ok(String::from_utf8_lossy(&value).into_owned())
@@ -272,6 +277,26 @@ fn config(path: &Path) -> sled::Config {
         .cache_capacity(limits::ADMIN_CACHE_BYTES as u64)
 }
 
+/// Opens the files. A thread of sled's may have the lock for a moment after the last handle of this
+/// process is gone, so it is asked for again; other processes are kept out by the data directory.
+fn open_db(path: &Path) -> Result<sled::Db, Fault> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        match config(path).open() {
+            Err(error) if is_locked(&error) && tries > 0 => tries -= 1,
+            result => return result.map_err(fault(path)),
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+}
+
+/// sled wraps the error of the operating system in one of its own that has only the text.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(source)
+        if source.kind() == std::io::ErrorKind::WouldBlock
+            || source.to_string().starts_with("could not acquire lock"))
+}
+
 fn event_key(position: u64) -> [u8; 9] {
     let mut key = [b'e'; 9];
     key[1..].copy_from_slice(&position.to_be_bytes());
@@ -358,9 +383,7 @@ fn sync_files(path: &Path, synced: &mut BTreeSet<PathBuf>) -> Result<(), Fault> 
 fn fault(path: &Path) -> impl FnOnce(sled::Error) -> Fault {
     let path = path.to_owned();
     move |error| match error {
-        sled::Error::Io(source) if source.kind() == std::io::ErrorKind::WouldBlock => {
-            Fault::InUse { path }
-        }
+        locked if is_locked(&locked) => Fault::InUse { path },
         sled::Error::Io(source) => Fault::io("use", &path)(source),
         sled::Error::Corruption { .. } => Fault::Damaged {
             path,

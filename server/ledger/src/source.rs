@@ -3,6 +3,7 @@
 
 use crate::Fault;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use std::time::{Duration, Instant};
 use writ_core::Millis;
 
 /// Tells the time. The real one lives in the program; a test has one that it turns by hand.
@@ -15,6 +16,17 @@ impl<F: Fn() -> Millis + Send + Sync> Clock for F {
     fn now(&self) -> Millis {
         self()
     }
+}
+
+/// Does something and says how long it took: for metrics, nothing is decided by it.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one call to the monotonic clock in this crate"
+    )]
+    let started = Instant::now();
+    let result = work();
+    (result, started.elapsed())
 }
 
 /// Makes identifiers.

@@ -10,12 +10,14 @@
 
 use crate::engine::{AppendError, Engine, Entry};
 use crate::ledger::{Receipt, Rejection};
+use crate::source::timed;
 use crate::{Clock, Fault, Ids, LogId, limits};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use writ_core::{
     Decision, Event, EventId, Facts, Index, Position, Recorded, Repeatable, Submission, codec,
@@ -180,6 +182,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    on_commit: Option<Box<dyn Fn(Duration) + Send>>,
     queue: Receiver<Message>,
     /// The position of the next event, told to followers. Dropped with the writer: they stop.
     head: watch::Sender<u64>,
@@ -199,6 +202,7 @@ impl Writer {
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
+        on_commit: Option<Box<dyn Fn(Duration) + Send>>,
         queue: Receiver<Message>,
     ) -> (Self, watch::Receiver<u64>) {
         let (head, follower) = watch::channel(shared.index.load().next_position().0);
@@ -208,6 +212,7 @@ impl Writer {
                 shared,
                 clock,
                 ids,
+                on_commit,
                 queue,
                 head,
                 waiting,
@@ -300,12 +305,13 @@ impl Writer {
             if entries.is_empty() {
                 return self.answer(outcomes, &published);
             }
-            match self
-                .shared
-                .engine
-                .append(published.next_position().0, &entries)
-            {
+            let engine = &self.shared.engine;
+            let (appended, took) = timed(|| engine.append(published.next_position().0, &entries));
+            match appended {
                 Ok(_) => {
+                    if let Some(on_commit) = &self.on_commit {
+                        on_commit(took);
+                    }
                     let published = self.publish(index);
                     return self.answer(outcomes, &published);
                 }

@@ -854,25 +854,39 @@ fn all_tokens_until_now_are_cut() {
 }
 
 #[test]
-fn a_file_of_issuances_is_sealed() {
-    let (file, root) = ("issuances-1".into(), [7; 32]);
+fn a_file_of_issuances_is_sealed_once() {
     let (first, last, records) = (jti(BEGIN, 1), jti(BEGIN, 2), 2);
-    let command = Command::SealIssuances {
-        file,
+    let seal = |file: &str, root| Command::SealIssuances {
+        file: file.into(),
         first,
         last,
         records,
-        root,
+        root: [root; 32],
     };
-    given_base()
-        .when(Actor::system("seal"), command)
-        .then([IssuancesSealed {
-            file: "issuances-1".into(),
-            first,
-            last,
-            records,
-            root,
-        }]);
+    let sealed = |file: &str, root| IssuancesSealed {
+        file: file.into(),
+        first,
+        last,
+        records,
+        root: [root; 32],
+    };
+    let given = given_base()
+        .when(Actor::system("seal"), seal("2", 7))
+        .then([sealed("2", 7)])
+        // A crash came before anybody noted that it is done.
+        .when(Actor::system("seal"), seal("2", 7))
+        .then_nothing()
+        // Another file under the name of a lost one; and the lost one, found again.
+        .when(Actor::system("seal"), seal("2", 8))
+        .then([sealed("2", 8)])
+        .when(Actor::system("seal"), seal("2", 7))
+        .then_nothing()
+        .when(Actor::system("seal"), seal("1", 7))
+        .then([sealed("1", 7)]);
+    let index = &given.log.index;
+    assert!(index.is_sealed("2", &[7; 32]) && index.is_sealed("2", &[8; 32]));
+    assert!(!index.is_sealed("1", &[8; 32]) && !index.is_sealed("3", &[7; 32]));
+    assert_eq!(index.sealed_files().collect::<Vec<_>>(), ["1", "2", "2"]);
 }
 
 // What surrounds a command.

@@ -39,6 +39,7 @@ fn config(engine: Arc<dyn Engine>, clock: &Arc<Hands>) -> LedgerConfig {
         clock,
         ids: Arc::new(SeededIds::new(1)),
         progress: None,
+        on_commit: None,
     }
 }
 
@@ -615,4 +616,24 @@ proptest! {
         prop_assert!(first.len() > 1);
         prop_assert_eq!(simulate(seed, &history, &failures), first);
     }
+}
+
+#[test]
+fn each_commit_is_timed() {
+    let clock = clock();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&times);
+    let ledger = Ledger::open(LedgerConfig {
+        on_commit: Some(Box::new(move |took| heard.lock().unwrap().push(took))),
+        ..config(memory(&MemDisk::new(ID)), &clock)
+    })
+    .unwrap();
+    ledger.execute(initialize()).wait().unwrap();
+    assert_eq!(times.lock().unwrap().len(), 1);
+    ledger.execute(create(101)).wait().unwrap();
+    assert_eq!(times.lock().unwrap().len(), 2);
+    // What is refused writes nothing.
+    ledger.execute(create(101)).wait().unwrap_err();
+    assert_eq!(times.lock().unwrap().len(), 2);
+    assert!(times.lock().unwrap().iter().all(|took| !took.is_zero()));
 }

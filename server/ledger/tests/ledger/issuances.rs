@@ -4,14 +4,14 @@ use crate::random::Random;
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use writ_core::{Algorithm, ApplicationId, Jti, Millis, Position, RecordMode, testkit};
 use writ_ledger::merkle::Tree;
 use writ_ledger::{
     Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceError, IssuanceLog,
-    IssuanceRecord, Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, SealedFile,
-    open_engine,
+    IssuanceRecord, Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve,
+    SealedFile, issuance_file_number, open_engine,
 };
 
 const ID: LogId = LogId(42);
@@ -125,7 +125,7 @@ fn records_are_found_by_id_and_from_a_time() {
     for group in records.chunks(7) {
         let pending: Vec<_> = group
             .iter()
-            .map(|record| log.record(record, RecordMode::Durable))
+            .map(|record| log.record(record, RecordMode::Durable, Reserve::Keep))
             .collect();
         for answer in pending {
             answer.wait().unwrap();
@@ -181,7 +181,9 @@ fn files_are_sealed_with_their_merkle_root() {
     let log = place.open();
     for part in records.chunks(50) {
         for record in part {
-            log.record(record, RecordMode::Durable).wait().unwrap();
+            log.record(record, RecordMode::Durable, Reserve::Keep)
+                .wait()
+                .unwrap();
         }
         let before = place.sealed.lock().unwrap().len();
         log.rotate();
@@ -218,12 +220,12 @@ fn a_crash_before_sealing_is_made_good_at_the_next_start() {
     let place = Place::new();
     let log = place.open();
     for n in 0..10 {
-        log.record(&record(BEGIN + n, n), RecordMode::Durable)
+        log.record(&record(BEGIN + n, n), RecordMode::Durable, Reserve::Keep)
             .wait()
             .unwrap();
     }
     log.rotate();
-    log.record(&record(BEGIN + 10, 10), RecordMode::Durable)
+    log.record(&record(BEGIN + 10, 10), RecordMode::Durable, Reserve::Keep)
         .wait()
         .unwrap();
     until("sealing", || log.sealed().len() == 1);
@@ -241,7 +243,7 @@ fn a_crash_before_sealing_is_made_good_at_the_next_start() {
         ["0000000000.redb", "0000000000.seal", "0000000001.redb"]
     );
     assert_eq!(all(&log, 0).len(), 11);
-    log.record(&record(BEGIN + 11, 11), RecordMode::Durable)
+    log.record(&record(BEGIN + 11, 11), RecordMode::Durable, Reserve::Keep)
         .wait()
         .unwrap();
     assert_eq!(all(&log, 0).len(), 12);
@@ -256,7 +258,7 @@ fn size_and_age_close_files_and_retention_unlinks_them() {
     config.retention_age_ms = Some(1_000_000);
     let log = IssuanceLog::open(&place.data, ID, config).unwrap();
     for n in 0..100 {
-        log.record(&record(BEGIN + n, n), RecordMode::Durable)
+        log.record(&record(BEGIN + n, n), RecordMode::Durable, Reserve::Keep)
             .wait()
             .unwrap();
     }
@@ -265,22 +267,34 @@ fn size_and_age_close_files_and_retention_unlinks_them() {
     let count = |log: &IssuanceLog| -> u64 { log.sealed().iter().map(|file| file.records).sum() };
     until("sealing the rest", || count(&log) == 100);
 
-    log.record(&record(BEGIN + 200, 200), RecordMode::Durable)
-        .wait()
-        .unwrap();
+    log.record(
+        &record(BEGIN + 200, 200),
+        RecordMode::Durable,
+        Reserve::Keep,
+    )
+    .wait()
+    .unwrap();
     log.rotate_if_due();
-    log.record(&record(BEGIN + 201, 201), RecordMode::Durable)
-        .wait()
-        .unwrap();
+    log.record(
+        &record(BEGIN + 201, 201),
+        RecordMode::Durable,
+        Reserve::Keep,
+    )
+    .wait()
+    .unwrap();
     assert_eq!(count(&log), 100, "not due yet");
     place.now.store(BEGIN + 70_000, Ordering::SeqCst);
     log.rotate_if_due();
     until("sealing by age", || count(&log) == 102);
 
     place.now.store(BEGIN + 1_000_150, Ordering::SeqCst);
-    log.record(&record(BEGIN + 1_000_150, 300), RecordMode::Durable)
-        .wait()
-        .unwrap();
+    log.record(
+        &record(BEGIN + 1_000_150, 300),
+        RecordMode::Durable,
+        Reserve::Keep,
+    )
+    .wait()
+    .unwrap();
     log.rotate();
     until("retention by age", || count(&log) == 3);
     assert_eq!(log.find(record(BEGIN + 5, 5).id).unwrap(), None);
@@ -312,15 +326,15 @@ fn size_and_age_close_files_and_retention_unlinks_them() {
 fn each_mode_promises_what_it_says() {
     let place = Place::new();
     let log = place.open();
-    log.record(&record(BEGIN, 0), RecordMode::Durable)
+    log.record(&record(BEGIN, 0), RecordMode::Durable, Reserve::Keep)
         .wait()
         .unwrap();
     assert_eq!((log.stats().recorded, log.stats().unsynced), (1, 0));
-    log.record(&record(BEGIN, 1), RecordMode::Off)
+    log.record(&record(BEGIN, 1), RecordMode::Off, Reserve::Keep)
         .wait()
         .unwrap();
     for n in 2..50 {
-        log.record(&record(BEGIN, n), RecordMode::Buffered)
+        log.record(&record(BEGIN, n), RecordMode::Buffered, Reserve::Keep)
             .wait()
             .unwrap();
     }
@@ -330,10 +344,14 @@ fn each_mode_promises_what_it_says() {
     assert!(log.stats().commits <= 49);
     let mut large = record(BEGIN, 99);
     large.asked = vec!["x".repeat(100_000).into()];
-    let refused = log.record(&large, RecordMode::Durable).wait();
+    let refused = log
+        .record(&large, RecordMode::Durable, Reserve::Keep)
+        .wait();
     assert!(matches!(refused, Err(IssuanceError::TooLarge { .. })));
     log.close();
-    let refused = log.record(&record(BEGIN, 100), RecordMode::Durable).wait();
+    let refused = log
+        .record(&record(BEGIN, 100), RecordMode::Durable, Reserve::Keep)
+        .wait();
     assert_eq!(refused, Err(IssuanceError::Closed));
     assert_eq!(all(&log, 0).len(), 49);
     assert_eq!(all(&place.open(), 0).len(), 49);
@@ -348,9 +366,13 @@ fn many_threads_share_commits() {
             let log = &log;
             scope.spawn(move || {
                 for n in 0..200 {
-                    log.record(&record(BEGIN + n, thread * 1_000 + n), RecordMode::Durable)
-                        .wait()
-                        .unwrap();
+                    log.record(
+                        &record(BEGIN + n, thread * 1_000 + n),
+                        RecordMode::Durable,
+                        Reserve::Keep,
+                    )
+                    .wait()
+                    .unwrap();
                 }
             });
         }
@@ -373,13 +395,17 @@ fn a_filling_disk_stops_issuance_first() {
     config.free_space_min = u64::MAX;
     let log = IssuanceLog::open(&place.data, ID, config).unwrap();
     assert_eq!(log.ready(), Ok(()), "not known before the first write");
-    let refused = log.record(&record(BEGIN, 0), RecordMode::Durable).wait();
+    let refused = log
+        .record(&record(BEGIN, 0), RecordMode::Durable, Reserve::Keep)
+        .wait();
     assert!(
         matches!(refused, Err(IssuanceError::DiskLow { .. })),
         "{refused:?}"
     );
     assert!(matches!(log.ready(), Err(IssuanceError::DiskLow { .. })));
-    let refused = log.record(&record(BEGIN, 1), RecordMode::Buffered).wait();
+    let refused = log
+        .record(&record(BEGIN, 1), RecordMode::Buffered, Reserve::Keep)
+        .wait();
     assert!(
         matches!(refused, Err(IssuanceError::DiskLow { .. })),
         "{refused:?}"
@@ -392,6 +418,7 @@ fn a_filling_disk_stops_issuance_first() {
         clock: Arc::new(|| testkit::BEGIN),
         ids: Arc::new(RandomIds::default()),
         progress: None,
+        on_commit: None,
     })
     .unwrap();
     let mut begin = testkit::initialize();
@@ -429,4 +456,150 @@ fn what_is_not_ours_is_refused() {
     std::fs::write(path.with_extension("seal"), "{}").unwrap();
     let refused = IssuanceLog::open(&place.data, ID, place.config()).unwrap_err();
     assert!(matches!(refused, Fault::Damaged { .. }), "{refused}");
+}
+
+/// Holds the writing thread where it asks for the time, so that what is queued meanwhile becomes
+/// one commit.
+#[derive(Default)]
+struct Gate {
+    /// Whether the writer is to stop, and whether it has.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        if std::thread::current().name() != Some("writ-issuance") {
+            return;
+        }
+        let mut state = self.state.lock().unwrap();
+        while state.0 {
+            state.1 = true;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap();
+        }
+        state.1 = false;
+    }
+
+    fn hold(&self, log: &IssuanceLog) {
+        self.state.lock().unwrap().0 = true;
+        log.rotate_if_due();
+        let stopped = |state: &mut (bool, bool)| !state.1;
+        let held = self
+            .changed
+            .wait_timeout_while(self.state.lock().unwrap(), Duration::from_secs(20), stopped)
+            .unwrap();
+        assert!(!held.1.timed_out(), "the writer does not ask for the time");
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().0 = false;
+        self.changed.notify_all();
+    }
+}
+
+/// Administrators are not locked out by a full disk: their tokens are recorded in the reserve.
+#[test]
+fn the_reserve_is_for_administrators() {
+    let place = Place::new();
+    let gate = Arc::new(Gate::default());
+    let commits = Arc::new(Mutex::new(Vec::new()));
+    let (gated, heard) = (Arc::clone(&gate), Arc::clone(&commits));
+    let config = IssuanceConfig {
+        free_space_min: u64::MAX,
+        on_commit: Box::new(move |records, took| heard.lock().unwrap().push((records, took))),
+        ..IssuanceConfig::new(Arc::new(move || {
+            gated.pass();
+            Millis(BEGIN)
+        }))
+    };
+    let log = IssuanceLog::open(&place.data, ID, config).unwrap();
+    // That the disk is low is found out with both kinds in one batch.
+    gate.hold(&log);
+    let asked = [
+        (0, RecordMode::Durable, Reserve::Keep),
+        (1, RecordMode::Durable, Reserve::Use),
+        (2, RecordMode::Buffered, Reserve::Keep),
+        (3, RecordMode::Buffered, Reserve::Use),
+        (4, RecordMode::Durable, Reserve::Keep),
+        (5, RecordMode::Durable, Reserve::Use),
+    ];
+    let answers = asked.map(|(n, mode, reserve)| log.record(&record(BEGIN, n), mode, reserve));
+    let stats = log.stats();
+    assert_eq!((stats.queued, stats.unsynced), (6, 2));
+    gate.open();
+    let low = |answer: &Result<(), IssuanceError>| match answer {
+        Ok(()) => false,
+        Err(IssuanceError::DiskLow { .. }) => true,
+        Err(error) => panic!("{error}"),
+    };
+    let refused = answers.map(|answer| low(&answer.wait()));
+    assert_eq!(refused, [true, false, false, false, true, false]);
+    until("the buffered records", || log.stats().unsynced == 0);
+    let stats = log.stats();
+    assert_eq!((stats.recorded, stats.lost, stats.commits), (3, 1, 1));
+
+    // Now it is known: one kind is refused before it is queued, the other is not.
+    for mode in [RecordMode::Durable, RecordMode::Buffered] {
+        assert!(low(&log
+            .record(&record(BEGIN, 6), mode, Reserve::Keep)
+            .wait()));
+    }
+    for (n, mode) in [(7, RecordMode::Buffered), (8, RecordMode::Durable)] {
+        assert!(!low(&log
+            .record(&record(BEGIN, n), mode, Reserve::Use)
+            .wait()));
+    }
+    assert!(matches!(log.ready(), Err(IssuanceError::DiskLow { .. })));
+    assert!(log.is_healthy());
+    log.close();
+    let places: Vec<u64> = all(&log, 0).iter().map(|record| record.as_of.0).collect();
+    assert_eq!(places, [1, 3, 5, 7, 8]);
+    let commits = commits.lock().unwrap();
+    assert_eq!(commits[0].0, 3);
+    assert_eq!(commits.iter().map(|(records, _)| records).sum::<usize>(), 5);
+    assert!(commits.iter().all(|(_, took)| !took.is_zero()));
+    assert_eq!(log.stats().commits, commits.len() as u64);
+    let closed = log.record(&record(BEGIN, 9), RecordMode::Durable, Reserve::Use);
+    assert_eq!(closed.wait(), Err(IssuanceError::Closed));
+}
+
+/// A directory that was wiped or restored does not give out names that the admin log has.
+#[test]
+fn numbers_go_on_after_those_that_the_log_has() {
+    assert_eq!(issuance_file_number("0000000042.redb"), Some(42));
+    for name in ["42.redb", "0000000042.seal", "+000000042.redb", ""] {
+        assert_eq!(issuance_file_number(name), None, "{name}");
+    }
+    let place = Place::new();
+    let open = |number_min| {
+        let mut config = place.config();
+        config.number_min = number_min;
+        IssuanceLog::open(&place.data, ID, config).unwrap()
+    };
+    let write = |log: &IssuanceLog, n| {
+        log.record(&record(BEGIN, n), RecordMode::Durable, Reserve::Keep)
+            .wait()
+            .unwrap();
+    };
+    let log = open(42);
+    write(&log, 0);
+    drop(log);
+    assert_eq!(place.names(), ["0000000042.redb"]);
+    let log = open(42);
+    write(&log, 1);
+    drop(log);
+    assert_eq!(place.names(), ["0000000042.redb"], "its name is still free");
+    // Another file of that name was sealed before the directory came back from a backup.
+    let log = open(43);
+    until("sealing", || log.sealed().len() == 1);
+    write(&log, 2);
+    assert_eq!(log.sealed()[0].records, 2);
+    drop(log);
+    let names = ["0000000042.redb", "0000000042.seal", "0000000043.redb"];
+    assert_eq!(place.names(), names);
+    let log = open(7);
+    write(&log, 3);
+    assert_eq!(place.names(), names);
+    assert_eq!(all(&log, 0).len(), 4);
 }

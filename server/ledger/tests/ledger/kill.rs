@@ -11,7 +11,7 @@ use writ_core::{ApplicationId, Jti, Millis, Position, RecordMode};
 use writ_ledger::engine::Entry;
 use writ_ledger::{
     Credential, DataDir, EngineKind, IssuanceConfig, IssuanceLog, IssuanceRecord, LogId, Outcome,
-    RECORD_VERSION, open_engine,
+    RECORD_VERSION, Reserve, open_engine,
 };
 
 const ID: LogId = LogId(42);
@@ -107,7 +107,7 @@ fn issue(data: &DataDir) {
     acknowledge(n);
     loop {
         let pending: Vec<_> = (n..n + 20)
-            .map(|n| log.record(&record(n), RecordMode::Durable))
+            .map(|n| log.record(&record(n), RecordMode::Durable, Reserve::Keep))
             .collect();
         for answer in pending {
             answer.wait().unwrap();
