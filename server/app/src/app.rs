@@ -3,13 +3,14 @@
 
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
-use crate::keys::{KeyFault, KeyRing, generate};
+use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
 use crate::telemetry::{CommandOutcome, Entity, Metrics};
 use crate::token::{self, TokenFault, ValidatedToken};
 use arc_swap::ArcSwap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 use writ_core::{
     Algorithm, CommandId, Event, Index, KeyState, Kid, Millis, NewSigningKey, Refusal, Submission,
 };
@@ -30,7 +31,7 @@ pub struct App {
     /// The texts of reasons, which can be deleted.
     pub notes: Arc<Notes>,
     /// What counts and measures.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
     /// Tells the time.
@@ -42,10 +43,30 @@ pub struct App {
     /// Keys parsed for use, of the published index.
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) draining: AtomicBool,
+    pub(crate) closed: AtomicBool,
+    /// Leave to replay a past state for a reader.
+    pub(crate) replays: Semaphore,
+    pub(crate) in_flight: AtomicUsize,
+    /// Lost records that metrics know of.
+    pub(crate) lost_seen: AtomicU64,
     /// One at a time, so that an older ring never replaces a newer one.
     pub(crate) refreshing: Mutex<()>,
     /// Holds the lock of the data directory as long as the server lives.
     pub(crate) _data: DataDir,
+}
+
+/// The most requests that are answered at a time. A connection of HTTP/2 can open as many as it
+/// likes for a few bytes each; what is over this is told to come back.
+const IN_FLIGHT_MAX: usize = 8_192;
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Why a command was not carried out.
@@ -118,24 +139,15 @@ impl App {
             Err(Rejection::Unavailable(_)) => CommandOutcome::Failed,
         });
         let receipt = outcome?;
-        let touches_keys = |event: &Event| {
-            matches!(
-                event,
-                Event::SigningKeyMade(_)
-                    | Event::SigningKeyActivated(_)
-                    | Event::SigningKeyRetired(_)
-                    | Event::SigningKeyRevoked(_)
-                    | Event::SigningKeyRemoved(_)
-            )
-        };
-        if receipt
-            .events
-            .iter()
-            .any(|recorded| touches_keys(&recorded.event))
-        {
-            self.refresh_keys()?;
-            for recorded in &receipt.events {
-                self.destroy_private_key(&recorded.event);
+        let events = || receipt.events.iter().map(|recorded| &recorded.event);
+        if events().any(is_about_keys) {
+            // The change is in force whatever becomes of this: a key that cannot be used is left
+            // out of the ring, and readiness says so.
+            if let Err(fault) = self.refresh_keys() {
+                tracing::error!(%fault, "a signing key cannot be used");
+            }
+            for kid in events().filter_map(spent) {
+                self.discard_key(kid).await;
             }
         }
         Ok(receipt)
@@ -153,11 +165,21 @@ impl App {
         made.unwrap_or(Err(ExecuteError::Key(KeyFault::Generation(algorithm))))
     }
 
-    /// Takes away a key that was made and then not wanted: its command was refused.
-    pub fn discard_key(&self, kid: &Kid) {
-        if let Err(fault) = self.key_store.delete(kid.as_str()) {
-            tracing::warn!(%kid, %fault, "the private key of a refused command stays in the store");
+    /// Destroys the private part of a key: it never signs again, or never did because its command
+    /// was refused.
+    pub async fn discard_key(&self, kid: &Kid) {
+        let (store, id) = (Arc::clone(&self.key_store), kid.to_string());
+        let deleted = tokio::task::spawn_blocking(move || store.delete(&id)).await;
+        if !matches!(deleted, Ok(Ok(_))) {
+            tracing::error!(%kid, ?deleted, "a private key could not be destroyed");
         }
+    }
+
+    /// Whether the private part of a key is there and is what it should be.
+    #[must_use]
+    pub fn can_sign(&self, kid: &Kid, algorithm: Algorithm) -> bool {
+        let key = self.private_key(kid);
+        key.is_ok_and(|key| Signer::from_pkcs8(kid.clone(), algorithm, &key).is_ok())
     }
 
     /// Builds the key ring anew from the published index. A key that cannot be used is left out,
@@ -200,19 +222,6 @@ impl App {
         }
     }
 
-    /// A key that never signs again has no private part any more.
-    fn destroy_private_key(&self, event: &Event) {
-        let kid = match event {
-            Event::SigningKeyRetired(e) => &e.kid,
-            Event::SigningKeyRevoked(e) => &e.kid,
-            Event::SigningKeyRemoved(e) => &e.kid,
-            _ => return,
-        };
-        if let Err(fault) = self.key_store.delete(kid.as_str()) {
-            tracing::error!(%kid, %fault, "a private key could not be destroyed");
-        }
-    }
-
     /// Brings the metrics up to date that are read rather than counted.
     pub fn observe(&self) {
         let index = self.index();
@@ -230,6 +239,37 @@ impl App {
         self.metrics.writer_healthy(self.ledger.is_healthy());
         self.metrics
             .issuance_healthy(self.issuances.ready().is_ok());
+        let stats = self.issuances.stats();
+        let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        self.metrics.issuance_waiting(size(stats.queued));
+        let seen = self.lost_seen.swap(stats.lost, Ordering::SeqCst);
+        self.metrics
+            .issuance_lost(size(stats.lost.saturating_sub(seen)));
+    }
+
+    /// Lets a request in, unless too many are being answered already.
+    #[must_use]
+    pub fn enter(&self) -> Option<InFlight<'_>> {
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let entered = InFlight(&self.in_flight);
+        (before < IN_FLIGHT_MAX).then_some(entered)
+    }
+
+    /// How many requests are being answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// From now on requests are told to go elsewhere.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether requests are told to go elsewhere.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// From now on this node says that it is not ready: it is about to stop.
@@ -248,14 +288,36 @@ impl App {
                 "the admin log is read-only until a restart: {cause}"
             ));
         }
-        if let Err(fault) = self.issuances.ready() {
-            return Some(fault.to_string());
+        // A disk that is nearly full stops tokens and not administration: the node stays in.
+        if !self.issuances.is_healthy() {
+            return Some("the issuance log is read-only until a restart".into());
         }
         let ring = self.keys.load();
         let missing = Algorithm::ALL
             .into_iter()
             .find(|algorithm| ring.signer(*algorithm).is_none());
         missing.map(|algorithm| format!("no key signs with {algorithm}"))
+    }
+}
+
+fn is_about_keys(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::SigningKeyMade(_)
+            | Event::SigningKeyActivated(_)
+            | Event::SigningKeyRetired(_)
+            | Event::SigningKeyRevoked(_)
+            | Event::SigningKeyRemoved(_)
+    )
+}
+
+/// The key that an event ends: it has no private part any more.
+fn spent(event: &Event) -> Option<&Kid> {
+    match event {
+        Event::SigningKeyRetired(e) => Some(&e.kid),
+        Event::SigningKeyRevoked(e) => Some(&e.kid),
+        Event::SigningKeyRemoved(e) => Some(&e.kid),
+        _ => None,
     }
 }
 

@@ -12,15 +12,16 @@ use crate::net::TrustedProxies;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 use writ_core::{
     Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
     SecretId, Submission,
 };
 use writ_ledger::{
     DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
-    Notes, Progress, RandomIds, open_engine,
+    Notes, Progress, RandomIds, issuance_file_number, open_engine,
 };
 
 /// The name of the first administrator where none is given.
@@ -135,7 +136,7 @@ fn init_in(
         .map(|algorithm| make_and_seal(&store, algorithm))
         .collect();
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
-    let made = administrator.write_file(data.path(), issuer, options)?;
+    let made = administrator.write_file(&admin_file(data.path()), issuer, options)?;
     let (application, secret) = (administrator.application, administrator.secret());
     execute(
         &ledger,
@@ -164,7 +165,9 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     let engine = open_engine(&data, engine_kind(config)?, None)?;
     let ledger = Ledger::open(ledger_config(engine, events_clock(clock)))?;
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
-    let made = administrator.write_file(data.path(), issuer, options)?;
+    // The credentials that are there may still be good: they are replaced when the new ones are.
+    let (path, beside) = (admin_file(data.path()), data.join("admin.json.recovered"));
+    let made = administrator.write_file(&beside, issuer, options)?;
     let (application, secret) = (administrator.application, administrator.secret());
     let name = administrator.name;
     let command = Command::RecoverAdministrator {
@@ -173,7 +176,15 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
         secret,
     };
     execute(&ledger, "recover", CommandId(ids.next_id()), command)?;
-    Ok(made(administrator.client_secret))
+    std::fs::rename(&beside, &path).map_err(|source| CredentialsFileError::Io {
+        action: "rename to admin.json",
+        path: beside,
+        source,
+    })?;
+    Ok(Initialised {
+        admin_file: path,
+        ..made(administrator.client_secret)
+    })
 }
 
 /// Seals every private key under a new master key; answers how many.
@@ -235,26 +246,17 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     let engine = open_engine(&data, engine_kind(config)?, None)?;
     let master = sealing(&config.master_key()?);
     let key_store = KeyStore::open(&data, engine.log_id(), master, false)?;
+    let metrics = Arc::new(Metrics::new());
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
-    let free_space_min = config.disk.issuance_floor.0;
-    let records_clock = Arc::clone(&clock);
-    let records_config = IssuanceConfig {
-        free_space_min,
-        ..IssuanceConfig::new(Arc::new(move || records_clock.now()))
-    };
-    let issuances = IssuanceLog::open(&data, engine.log_id(), records_config)?;
+    let ledger = open_ledger(engine, &clock, &ids, &metrics)?;
+    if ledger.index().log_id().is_none() {
+        return Err(BootstrapError::Uninitialised(data.path().to_owned()));
+    }
+    let issuances = open_issuances(&data, &ledger, config, &clock, &metrics)?;
     // The clock may have been set back while the server was down: ids and times go on from the
     // latest that was ever given out, or a cut "until now" could miss tokens from the future.
     if let Some(last) = issuances.last() {
         let _used_up = ids.next_at(last.millis());
-    }
-    let (log_clock, log_ids) = (Arc::clone(&clock), Arc::clone(&ids));
-    let ledger = Ledger::open(ledger_config(
-        engine,
-        Arc::new(move || Millis(log_clock.now().0.max(log_ids.newest().0))),
-    ))?;
-    if ledger.index().log_id().is_none() {
-        return Err(BootstrapError::Uninitialised(data.path().to_owned()));
     }
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -267,19 +269,83 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuances,
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
-        metrics: Metrics::new(),
+        metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
         clock,
         ids,
         random,
         keys: ArcSwap::from_pointee(KeyRing::empty()),
         draining: AtomicBool::new(false),
+        closed: AtomicBool::new(false),
+        replays: Semaphore::new(1),
+        in_flight: AtomicUsize::new(0),
+        lost_seen: AtomicU64::new(0),
         refreshing: Mutex::new(()),
         _data: data,
     };
-    app.refresh_keys()?;
+    replace_lost_keys(&app)?;
     app.forget_stray_keys();
     Ok(app)
+}
+
+fn open_ledger(
+    engine: Arc<dyn writ_ledger::Engine>,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<Ids>,
+    metrics: &Arc<Metrics>,
+) -> Result<Ledger, Fault> {
+    let (clock, ids, metrics) = (Arc::clone(clock), Arc::clone(ids), Arc::clone(metrics));
+    let log_time = Arc::new(move || Millis(clock.now().0.max(ids.newest().0)));
+    Ledger::open(LedgerConfig {
+        on_commit: Some(Box::new(move |took| metrics.admin_commit(took))),
+        ..ledger_config(engine, log_time)
+    })
+}
+
+fn open_issuances(
+    data: &DataDir,
+    ledger: &Ledger,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<IssuanceLog, Fault> {
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    // Numbers go on from those that the log has seals for, even when the files are gone.
+    let sealed = ledger.snapshot();
+    let numbers = sealed.sealed_files().filter_map(issuance_file_number);
+    let records = IssuanceConfig {
+        free_space_min: config.disk.issuance_floor.0,
+        number_min: numbers.max().map_or(0, |highest| highest.saturating_add(1)),
+        on_commit: Box::new(move |records, took| metrics.issuance_commit(records, took)),
+        ..IssuanceConfig::new(Arc::new(move || clock.now()))
+    };
+    IssuanceLog::open(data, ledger.log_id(), records)
+}
+
+/// Parses the active keys. One whose private part is gone, as after a restore of the key store
+/// alone, is replaced: its tokens end with it, but otherwise there would never be another one, nor
+/// an administrator's token to make one with.
+fn replace_lost_keys(app: &App) -> Result<(), BootstrapError> {
+    let Err(fault) = app.refresh_keys() else {
+        return Ok(());
+    };
+    tracing::error!(%fault, "a signing key cannot be used; those that cannot sign are replaced");
+    let index = app.index();
+    for key in Algorithm::ALL
+        .into_iter()
+        .filter_map(|algorithm| index.active_key(algorithm))
+    {
+        if app.can_sign(&key.kid, key.algorithm) {
+            continue;
+        }
+        let replacement = Some(make_and_seal(&app.key_store, key.algorithm)?);
+        let command = Command::RevokeSigningKey {
+            kid: key.kid.clone(),
+            replacement,
+        };
+        execute(&app.ledger, "start", app.command_id(), command)?;
+    }
+    Ok(app.refresh_keys()?)
 }
 
 /// An administrator to be.
@@ -317,7 +383,7 @@ impl NewAdministrator {
     /// help nobody, while a file whose secret is not in force yet is written again by a next try.
     fn write_file(
         &self,
-        data_dir: &Path,
+        path: &Path,
         issuer: &Issuer,
         options: &InitOptions,
     ) -> Result<impl FnOnce(Secret) -> Initialised + use<>, BootstrapError> {
@@ -328,8 +394,8 @@ impl NewAdministrator {
             scope: None,
             ca: options.ca.clone(),
         };
-        let admin_file = admin_file(data_dir);
-        file.write(&admin_file)?;
+        file.write(path)?;
+        let admin_file = path.to_owned();
         let application = self.application;
         let CredentialsFile {
             token_endpoint,
@@ -393,6 +459,7 @@ fn ledger_config(
         clock,
         ids: Arc::new(RandomIds::default()),
         progress: Some(Box::new(progress)),
+        on_commit: None,
     }
 }
 

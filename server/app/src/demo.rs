@@ -28,7 +28,6 @@ const GRANTED: [&str; 2] = ["courses:publish", "courses:read-approved"];
 const ASKED: &str = "courses:read-approved courses:publish";
 
 /// The demo, ready.
-#[derive(Debug)]
 pub struct Demo {
     /// Where to get a token.
     pub token_endpoint: String,
@@ -40,6 +39,14 @@ pub struct Demo {
     pub scope: String,
     /// The certificate to trust.
     pub ca: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Demo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Demo")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Registers the demo, or finds it again. Blocks; called before the server runs.

@@ -15,7 +15,7 @@ mod token;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, guard};
 
 #[cfg(test)]
 mod tests;
@@ -32,17 +32,17 @@ pub fn public(config: &mut ServiceConfig, issuer_path: &str) {
             web::post().to(introspect::introspect),
         ))
         .service(post(&at("/oauth2/revoke"), web::post().to(revoke::revoke)))
-        .service(get(&at("/oauth2/jwks"), web::get().to(jwks::jwks)))
+        .service(get(&at("/oauth2/jwks"), read().to(jwks::jwks)))
         .service(get(
             &at("/.well-known/openid-configuration"),
-            web::get().to(metadata::metadata),
+            read().to(metadata::metadata),
         ));
     // RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
     // §4 after it. With no path the two are the same place.
     for name in ["oauth-authorization-server", "openid-configuration"] {
         let path = format!("/.well-known/{name}{issuer_path}");
         if path != at("/.well-known/openid-configuration") {
-            config.service(get(&path, web::get().to(metadata::metadata)));
+            config.service(get(&path, read().to(metadata::metadata)));
         }
     }
 }
@@ -55,9 +55,9 @@ pub fn admin(config: &mut ServiceConfig, issuer_path: &str) {
 /// Health and metrics.
 pub fn ops(config: &mut ServiceConfig) {
     config
-        .service(get("/healthz", web::get().to(ops::healthz)))
-        .service(get("/readyz", web::get().to(ops::readyz)))
-        .service(get("/metrics", web::get().to(ops::metrics)));
+        .service(get("/healthz", read().to(ops::healthz)))
+        .service(get("/readyz", read().to(ops::readyz)))
+        .service(get("/metrics", read().to(ops::metrics)));
 }
 
 /// What answers where nothing is.
@@ -66,8 +66,13 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
     problem::plain(StatusCode::NOT_FOUND, "not_found", &detail)
 }
 
+/// GET, and HEAD, by which some balancers ask for health.
+fn read() -> actix_web::Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
 fn get(path: &str, route: actix_web::Route) -> actix_web::Resource {
-    only(path, route, "GET")
+    only(path, route, "GET, HEAD")
 }
 
 fn post(path: &str, route: actix_web::Route) -> actix_web::Resource {

@@ -94,6 +94,7 @@ pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, Issu
         // INVARIANT: this check comes after the record and right before the answer. Whoever was
         // told that a revocation is in force must not see a token leave afterwards.
         if recorded.still_stands(&app.index(), &app.ring(), app.now()) {
+            app.metrics.token_issued(recorded.algorithm());
             return Ok(recorded.into_answer());
         }
         recorded.withdraw(app, request).await?;

@@ -11,6 +11,9 @@ pub const EVERY: Duration = Duration::from_secs(30);
 
 /// Looks once and does what is due. What fails is logged and tried again next time.
 pub async fn run_once(app: &App) {
+    if !app.ledger.is_healthy() {
+        return;
+    }
     for algorithm in Algorithm::ALL {
         if let Err(error) = rotate(app, algorithm).await {
             tracing::error!(%algorithm, %error, "a signing key could not be rotated");
@@ -66,17 +69,22 @@ async fn rotate(app: &App, algorithm: Algorithm) -> Result<(), ExecuteError> {
         Due::Nothing => {}
         Due::Publish => {
             let key = app.make_key(algorithm).await?;
-            tracing::info!(kid = %key.kid, %algorithm, "publishing the next signing key");
-            submit(app, "rotation", Command::MakeSigningKey { key }).await;
+            let kid = key.kid.clone();
+            tracing::info!(%kid, %algorithm, "publishing the next signing key");
+            if !submit(app, "rotation", Command::MakeSigningKey { key }).await {
+                app.discard_key(&kid).await;
+            }
         }
         Due::Activate(key) => {
-            tracing::info!(kid = %key.kid, %algorithm, "rotating the signing key");
-            submit(
-                app,
-                "rotation",
-                Command::ActivateSigningKey { kid: key.kid },
-            )
-            .await;
+            let kid = key.kid;
+            if app.can_sign(&kid, algorithm) {
+                tracing::info!(%kid, %algorithm, "rotating the signing key");
+                submit(app, "rotation", Command::ActivateSigningKey { kid }).await;
+            } else {
+                // Without its private part it would stop every token; another is made next time.
+                tracing::error!(%kid, %algorithm, "the next signing key cannot sign; retiring it");
+                submit(app, "rotation", Command::RetireSigningKey { kid }).await;
+            }
         }
     }
     Ok(())
@@ -95,7 +103,7 @@ async fn seal(app: &App) {
         .issuances
         .sealed()
         .into_iter()
-        .filter(|file| !index.is_sealed(&file.file))
+        .filter(|file| !index.is_sealed(&file.file, &file.root))
     {
         let (first, last, records, root) = (file.first, file.last, file.records, file.root);
         submit(
@@ -113,7 +121,7 @@ async fn seal(app: &App) {
     }
 }
 
-/// Submits as Writ itself; says whether it is done.
+/// Submits as Writ itself; says whether it may be in the log.
 async fn submit(app: &App, part: &str, command: Command) -> bool {
     let submission = Submission::new(Actor::system(part), app.command_id(), command);
     match app.execute(submission).await {
@@ -122,7 +130,7 @@ async fn submit(app: &App, part: &str, command: Command) -> bool {
         Err(ExecuteError::Refused(Refusal::SigningKeyState { .. })) => false,
         Err(error) => {
             tracing::error!(%error, part, "the server's own command failed");
-            false
+            !matches!(error, ExecuteError::Refused(_))
         }
     }
 }

@@ -20,8 +20,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
+/// How often a stopping server looks whether the last request has ended.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+/// How long a stopping server waits for the last bytes to leave.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// How a server is started.
 pub struct Options {
@@ -177,11 +179,12 @@ async fn serve(
 
     let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
     let ops_handle = ops.handle();
+    let mut running = tokio::task::JoinSet::new();
     for server in servers.into_iter().chain([ops]) {
-        actix_web::rt::spawn(server);
+        running.spawn_local(server);
     }
     let maintained = app.clone();
-    let maintenance = actix_web::rt::spawn(async move {
+    running.spawn_local(async move {
         let mut ticks = tokio::time::interval(maintenance::EVERY);
         loop {
             ticks.tick().await;
@@ -190,15 +193,38 @@ async fn serve(
     });
     on_ready();
 
-    stop_signal().await?;
+    tokio::select! {
+        signal = stop_signal() => signal?,
+        // None of them ends by itself; a server without one of them must not go on.
+        _ = running.join_next() => {
+            return Err(io::Error::other("a listener or the maintenance ended by itself").into());
+        }
+    }
     // Balancers must hear that this node is stopping while it still answers them.
     app.drain();
     tracing::info!("stopping: not ready any more, finishing what has begun");
     tokio::time::sleep(config.http.shutdown_delay).await;
-    for handle in handles {
-        handle.stop(true).await;
+    // A connection of HTTP/2 would bring new requests for ever: those are told to go elsewhere,
+    // and what has begun is waited for.
+    app.close();
+    let finished = async {
+        while app.in_flight() > 0 {
+            tokio::time::sleep(DRAIN_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(config.http.shutdown_grace, finished)
+        .await
+        .is_err()
+    {
+        tracing::warn!(requests = app.in_flight(), "not all requests ended in time");
     }
-    maintenance.abort();
+    for handle in handles {
+        // Answers that are still on their way out get this much longer.
+        let stopped = tokio::time::timeout(FLUSH, handle.stop(true)).await;
+        if stopped.is_err() {
+            handle.stop(false).await;
+        }
+    }
     let closing = app.clone();
     // What is queued is written before the process ends.
     let closed = tokio::task::spawn_blocking(move || {
@@ -251,13 +277,14 @@ fn front(
             .default_service(web::to(http::not_found))
     })
     .workers(workers(config))
-    .backlog(BACKLOG)
     .client_request_timeout(manners.timeout)
     .shutdown_timeout(config.http.shutdown_grace.as_secs())
     .disable_signals();
     let server = match certificate {
         Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
-        None => server.listen_auto_h2c(listener)?,
+        // HTTP/2 without TLS would have to be told from HTTP/1 by its first byte, for which the
+        // library waits without a limit.
+        None => server.listen(listener)?,
     };
     Ok(server.run())
 }

@@ -115,8 +115,20 @@ pub struct ValidatedToken {
     pub scopes: Vec<ScopeName>,
 }
 
-/// Longest token that is looked at, in bytes: nothing of ours comes near.
-const TOKEN_BYTES_MAX: usize = 16 * 1024;
+impl ValidatedToken {
+    /// When it has ended for the clock and for the log both: as long a revocation is kept.
+    #[must_use]
+    pub fn ends_at(&self) -> Millis {
+        let lifetime = self.claims.exp.saturating_sub(self.claims.iat);
+        let by_id = self.claims.jti.millis().seconds().saturating_add(lifetime);
+        Millis(self.claims.exp.max(by_id).saturating_mul(1000))
+    }
+}
+
+/// Longest token that is looked at, in bytes: more than all limits of a request together can make.
+const TOKEN_BYTES_MAX: usize = 32 * 1024;
+/// How far the clock may have been set back since a token was made.
+const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
 
 /// Validates a token that came from outside: signature, type, issuer, times, and against the
 /// live index revocation, cut and the state of its application.
@@ -131,7 +143,10 @@ pub fn validate(
     now: Millis,
 ) -> Result<ValidatedToken, TokenFault> {
     let token = decode(token, ring, issuer)?;
-    if token.claims.exp <= now.seconds() || now.seconds() < token.claims.nbf {
+    // Log time forgets revocations when it passes them, and it may be ahead of the clock after
+    // that was set back: on the time line of the log the token must not have ended either.
+    let ended = token.claims.exp <= now.seconds() || token.ends_at() <= index.last_at();
+    if ended || now.seconds() + NOT_BEFORE_LEEWAY_SECONDS < token.claims.nbf {
         return Err(TokenFault::Expired);
     }
     let usable = |app: &Application| app.enabled && !app.has_cut(token.claims.jti.millis());

@@ -7,7 +7,7 @@ use super::{Failure, read};
 use crate::app::{App, ExecuteError};
 use std::sync::Arc;
 use writ_core::{Command, Entity, Position, Refusal, Submission};
-use writ_ledger::Receipt;
+use writ_ledger::{Fault, Receipt};
 
 /// Carries out a command for a call.
 ///
@@ -29,7 +29,8 @@ pub(super) async fn change(
     let unused = match &outcome {
         Ok(receipt) => receipt.events.is_empty(),
         Err(ExecuteError::Refused(_)) => true,
-        Err(ExecuteError::Unavailable(_) | ExecuteError::Key(_)) => false,
+        Err(ExecuteError::Unavailable(fault)) => !matches!(fault, Fault::ReadOnly { .. }),
+        Err(ExecuteError::Key(_)) => false,
     };
     if let (Some(note), true) = (note, unused) {
         read::blocking(app, move |app| Ok(app.notes.delete(&note)?)).await?;
@@ -45,8 +46,18 @@ async fn keep_reason(app: &Arc<App>, call: &Call) -> Result<Option<[u8; 32]>, Fa
     let Some(reason) = call.headers.reason.clone() else {
         return Ok(None);
     };
-    let hash = read::blocking(app, move |app| Ok(app.notes.put(&reason)?)).await?;
-    Ok(Some(hash))
+    // Nobody without the right to the change gets to write.
+    if let Some(scope) = call.route.scope {
+        call.require(scope)?;
+    }
+    match read::blocking(app, move |app| Ok(app.notes.put(&reason)?)).await {
+        Ok(hash) => Ok(Some(hash)),
+        // A revocation must not fail because there is no room for its reason.
+        Err(failure) => {
+            tracing::error!(%failure, "a reason could not be kept; the change goes on without it");
+            Ok(None)
+        }
+    }
 }
 
 /// A refusal, as an answer to a call.

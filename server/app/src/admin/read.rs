@@ -18,8 +18,10 @@ const WAIT: Duration = Duration::from_millis(500);
 pub(super) async fn index(app: &Arc<App>, call: &Call) -> Result<Arc<Index>, Failure> {
     match position(app, call).await? {
         None => Ok(app.index()),
-        // A past state is replayed from the disk.
+        // A past state is replayed from the disk: one at a time, and nobody waits for long.
         Some(position) => {
+            let turn = tokio::time::timeout(WAIT * 4, app.replays.acquire()).await;
+            let _turn = turn.map_err(|_| Failure::Unreadable(Fault::Overloaded { queued: 1 }))?;
             blocking(app, move |app| {
                 app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
             })
@@ -42,6 +44,8 @@ pub(super) async fn position(app: &Arc<App>, call: &Call) -> Result<Option<Posit
         // In a millisecond that is not over yet, more can happen.
         Some(AsOf::Time(time)) if time >= app.now() => Err(in_the_future()),
         Some(AsOf::Time(time)) => {
+            // What was decided in that moment may still be on its way to the disk.
+            app.ledger.catch_up().await.map_err(Failure::Unreadable)?;
             let found = blocking(app, move |app| Ok(app.ledger.position_at(time)?)).await?;
             let before = || Failure::malformed("as_of_invalid", "as_of is before the log began");
             found.map(Some).ok_or_else(before)

@@ -137,7 +137,7 @@ async fn execute_with(
         Err(_) => false,
     };
     if unused {
-        app.discard_key(&new);
+        app.discard_key(&new).await;
     }
     outcome
 }

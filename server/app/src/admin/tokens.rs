@@ -14,9 +14,9 @@ use writ_core::{Ask, Command, Denial, Entitled, Index, authorize, limits};
 
 pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::RevokeToken = call.json()?;
-    let latest = app
-        .now()
-        .plus_seconds(u64::from(limits::LIFETIME_MAX_SECONDS));
+    // Log time may be ahead of the clock; revocations are kept by log time.
+    let now = app.now().max(app.index().last_at());
+    let latest = now.plus_seconds(u64::from(limits::LIFETIME_MAX_SECONDS));
     let command = Command::RevokeToken {
         jti: text("jti", &asked.jti)?,
         application: text("application", &asked.application)?,

@@ -12,7 +12,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -72,9 +73,23 @@ pub async fn trace<B: MessageBody + 'static>(
     request.extensions_mut().insert(context);
     let endpoint = endpoint(request.path());
 
+    let entered = app.enter();
+    if entered.is_none() || app.is_closed() {
+        let detail = "this server takes no more requests now, try again";
+        let mut answer = problem::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+        let soon = HeaderValue::from_static("1");
+        answer.headers_mut().insert(RETRY_AFTER, soon);
+        return Ok(request.into_response(answer).map_into_right_body());
+    }
+    if header_bytes(request.headers()) > HEADER_BYTES_MAX {
+        let detail = "the headers are larger than 64 KiB";
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let answer = problem::plain(status, "headers_too_large", detail);
+        return Ok(request.into_response(answer).map_into_right_body());
+    }
     // The request itself is gone when time runs out, so that answer travels as an error.
     let mut response = match tokio::time::timeout(manners.timeout, next.call(request)).await {
-        Ok(response) => response?,
+        Ok(response) => response?.map_into_left_body(),
         Err(_) => {
             app.metrics.answered(endpoint, watch.elapsed());
             let detail = "the request took too long to arrive or to answer";
@@ -104,6 +119,16 @@ pub async fn trace<B: MessageBody + 'static>(
         "request"
     );
     Ok(response)
+}
+
+/// Largest headers, in bytes: HTTP/1 is held to about as much before it comes here, HTTP/2 is not.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 /// The kind of endpoint: what metrics and logs say, since a path may hold whatever someone sent.

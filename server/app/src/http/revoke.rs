@@ -8,7 +8,7 @@ use crate::app::{App, ExecuteError};
 use crate::issue::authenticate;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use writ_core::{Actor, Command, Millis, Refusal, Submission};
+use writ_core::{Actor, Command, Refusal, Submission};
 
 /// Revokes a token.
 pub async fn revoke(request: HttpRequest, payload: Payload, app: Data<App>) -> HttpResponse {
@@ -43,7 +43,7 @@ async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<()
     let command = Command::RevokeToken {
         jti: token.claims.jti,
         application: caller.id(),
-        expires_at: Millis(token.claims.exp * 1000),
+        expires_at: token.ends_at(),
     };
     let mut submission = Submission::new(actor, app.command_id(), command);
     submission.correlation = Some(oauth::request_id(request).into());

@@ -76,7 +76,7 @@ async fn answer(
 fn log(error: &IssueError) {
     match error {
         IssueError::InvalidClient | IssueError::Denied(_) => {
-            tracing::debug!(%error, "no token");
+            tracing::debug!(reason = error.reason(), "no token");
         }
         IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
             tracing::error!(%error, "no token could be issued");

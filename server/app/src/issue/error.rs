@@ -25,6 +25,18 @@ pub enum IssueError {
 }
 
 impl IssueError {
+    /// The reason without anything of what was asked: for records and logs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidClient => "client_authentication_failed",
+            Self::Denied(denial) => denial.code(),
+            Self::NoKey(_) => "no_signing_key",
+            Self::Unrecorded(_) => "not_recorded",
+            Self::Unsettled => "unsettled",
+        }
+    }
+
     /// The `error` that the application sees.
     #[must_use]
     pub fn code(&self) -> TokenErrorCode {
@@ -43,9 +55,10 @@ impl IssueError {
 pub fn denial_code(denial: &Denial) -> TokenErrorCode {
     match denial {
         Denial::ApplicationUnusable => TokenErrorCode::InvalidClient,
-        Denial::ScopeMalformed | Denial::ScopesUnauthorized { .. } | Denial::NothingToGrant => {
-            TokenErrorCode::InvalidScope
-        }
+        Denial::ScopeMalformed
+        | Denial::ScopesUnauthorized { .. }
+        | Denial::NothingToGrant
+        | Denial::TooManyScopes { .. } => TokenErrorCode::InvalidScope,
         Denial::TooManyResources
         | Denial::ResourceUnauthorized { .. }
         | Denial::SeveralResources { .. }

@@ -4,8 +4,8 @@ use super::{AuthenticatedApplication, IssueError, Request, SignedToken, TokenAns
 use crate::app::App;
 use crate::credentials::looks_like_secret;
 use crate::keys::KeyRing;
-use writ_core::{Algorithm, Index, Jti, Millis, Position, entitlement_version};
-use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION};
+use writ_core::{Algorithm, Entitled, Index, Jti, Millis, Position, entitlement_version};
+use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
 /// Evidence that a signed token was recorded, as durably as the settings ask.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl RecordedToken {
         self.signed.jti
     }
 
+    /// The algorithm that it is signed with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.signed.entitled.algorithm
+    }
+
     /// The answer. There is no other way to it.
     #[must_use]
     pub fn into_answer(self) -> TokenAnswer {
@@ -58,7 +63,11 @@ impl RecordedToken {
         let record = blank(app, request, &self.signed.application, id, as_of, outcome);
         Ok(app
             .issuances
-            .record(&record, app.index().settings().issuance_record)
+            .record(
+                &record,
+                app.index().settings().issuance_record,
+                reserve(&self.signed.entitled),
+            )
             .await?)
     }
 }
@@ -87,11 +96,13 @@ pub async fn record(
             Outcome::Granted,
         )
     };
-    let algorithm: Algorithm = entitled.algorithm;
     app.issuances
-        .record(&record, app.index().settings().issuance_record)
+        .record(
+            &record,
+            app.index().settings().issuance_record,
+            reserve(&signed.entitled),
+        )
         .await?;
-    app.metrics.token_issued(algorithm);
     Ok(RecordedToken { signed })
 }
 
@@ -106,7 +117,8 @@ pub(super) async fn refused(
     index: &Index,
     error: &IssueError,
 ) -> Result<(), IssueError> {
-    let reason = error.to_string().into();
+    // Codes only: the texts repeat what was asked, and that can be a secret in the wrong place.
+    let reason = error.reason().into();
     let outcome = match error {
         IssueError::Denied(_) | IssueError::InvalidClient => Outcome::Denied { reason },
         IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
@@ -118,8 +130,18 @@ pub(super) async fn refused(
     let record = blank(app, request, application, id, as_of, outcome);
     Ok(app
         .issuances
-        .record(&record, index.settings().issuance_record)
+        .record(&record, index.settings().issuance_record, Reserve::Keep)
         .await?)
+}
+
+/// On a disk that is nearly full an administrator still gets a token, to make room or to revoke.
+fn reserve(entitled: &Entitled) -> Reserve {
+    let management = entitled.apis.iter().any(|api| api.is_management());
+    if management {
+        Reserve::Use
+    } else {
+        Reserve::Keep
+    }
 }
 
 /// What every record has.

@@ -46,13 +46,16 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         .signer(entitled.algorithm)
         .ok_or(IssueError::NoKey(entitled.algorithm))?;
 
-    // A token made in the millisecond of a cut belongs to those that were cut; the next is free.
+    // The id is on the time line of the log, which never goes back: after every event that this
+    // decision knows of, and after a cut, whose own millisecond belongs to what was cut. The times
+    // in the claims are those of the clock, or one wrong clock would spoil all later tokens.
     let earliest = application
         .application()
         .tokens_cut_at
         .map_or(0, |cut| cut.0 + 1);
-    let jti = Jti(app.ids.next_at(Millis(app.now().0.max(earliest))));
-    let issued_at = jti.millis().seconds();
+    let (now, log) = (app.now(), app.index().last_at());
+    let jti = Jti(app.ids.next_at(Millis(now.0.max(earliest).max(log.0))));
+    let issued_at = now.seconds();
     let expires_at = issued_at + u64::from(entitled.lifetime_seconds);
     let scope = join(&entitled);
     let client_id = application.id().to_string();

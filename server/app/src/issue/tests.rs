@@ -7,8 +7,8 @@ use super::*;
 use crate::testing::{Job, TestServer};
 use std::net::Ipv4Addr;
 use writ_core::{
-    Actor, Algorithm, ApiId, Command, GrantMode, KeyState, Labels, ProfileChange, RecordMode,
-    RoleId, SecretId, SettingsChange, Submission, TokenProfile,
+    Algorithm, ApiId, Command, GrantMode, KeyState, Labels, ProfileChange, RecordMode, RoleId,
+    SecretId, SettingsChange, TokenProfile,
 };
 use writ_ledger::Outcome;
 
@@ -47,16 +47,6 @@ async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     record(app, &request, signed).await.unwrap()
 }
 
-fn change(job: &Job) -> Command {
-    Command::ChangeApplication {
-        id: job.id(),
-        name: None,
-        enabled: None,
-        labels: None,
-        token_settings: None,
-    }
-}
-
 #[actix_web::test]
 async fn a_token_stands_only_while_nothing_under_it_changes() {
     let (server, api, job) = world().await;
@@ -87,9 +77,7 @@ async fn a_token_stands_only_while_nothing_under_it_changes() {
         tokens_lifetime_seconds: Some(300),
         ..SettingsChange::default()
     };
-    let Command::ChangeApplication { id, .. } = change(&job) else {
-        unreachable!()
-    };
+    let id = job.id();
     let make = server.app.make_key(Algorithm::ES256).await.unwrap();
     let kid = server
         .app
@@ -251,6 +239,7 @@ async fn tokens_and_revocations_at_the_same_time() {
     );
 }
 
+/// The log itself has room left, and whoever makes room or revokes needs a token to do it.
 #[actix_web::test]
 async fn a_full_disk_stops_issuance_and_lets_an_administrator_revoke() {
     let (server, _, job) = world().await;
@@ -263,23 +252,31 @@ async fn a_full_disk_stops_issuance_and_lets_an_administrator_revoke() {
         matches!(refused, Err(IssueError::Unrecorded(_))),
         "{refused:?}"
     );
-    assert!(server.app.unready().is_some());
-    assert!(server.app.ledger.is_healthy(), "only issuance has stopped");
-    let actor = Actor::operator("test");
-    let disable = Command::ChangeApplication {
-        id: job.id(),
-        name: None,
-        enabled: Some(false),
-        labels: None,
-        token_settings: None,
-    };
-    let id = server.app.command_id();
-    server
-        .app
-        .execute(Submission::new(actor, id, disable))
-        .await
-        .unwrap();
+    assert_eq!(
+        server
+            .token(&job, &[("scope", "courses:read")])
+            .await
+            .status
+            .as_u16(),
+        503
+    );
+    assert_eq!(server.app.unready(), None, "administration goes on");
+
+    let token = server.admin_token(&server.admin).await;
+    let path = format!("/applications/{}", job.client_id);
+    let disable = Some(serde_json::json!({"enabled": false}));
+    let headers = [("writ-reason", "leaked")];
+    let patch = actix_web::http::Method::PATCH;
+    let answer = server.call(&token, patch, &path, &headers, disable).await;
+    assert_eq!(answer.status.as_u16(), 200, "{:?}", answer.json());
     assert!(!server.app.index().application(job.id()).unwrap().enabled);
+    let record = server.app.issuances.last().unwrap();
+    let record = server.app.issuances.find(record).unwrap().unwrap();
+    assert_eq!(
+        record.application,
+        server.admin.id(),
+        "recorded, as every token is"
+    );
 }
 
 #[actix_web::test]
@@ -310,12 +307,128 @@ async fn what_is_off_is_not_recorded_and_what_is_refused_is() {
     assert!(matches!(error, IssueError::Denied(_)));
     let last = server.app.issuances.last().unwrap();
     let record = server.app.issuances.find(last).unwrap().unwrap();
-    assert!(
-        matches!(record.outcome, Outcome::Denied { .. }),
-        "{record:?}"
-    );
+    let reason = "scopes_unauthorized".into();
+    assert_eq!(record.outcome, Outcome::Denied { reason });
     assert_eq!(*record.asked[1], *"[redacted]");
     assert!(record.granted.is_empty() && record.kid.is_none());
+
+    // A resource as long as a form can be is the client's mistake and not our trouble.
+    let long = "x".repeat(60_000);
+    let secret = job.client_secret.as_str();
+    for resource in [long.as_str(), secret] {
+        let resources = [resource];
+        let ask = Ask {
+            scope: None,
+            resources: &resources,
+        };
+        let error = issue(
+            &server.app,
+            &Request {
+                ask,
+                ..request(&job)
+            },
+        )
+        .await
+        .unwrap_err();
+        assert!(matches!(error, IssueError::Denied(_)), "{error}");
+        let record = server
+            .app
+            .issuances
+            .find_bytes(server.app.issuances.last().unwrap());
+        let record = String::from_utf8(record.unwrap().unwrap()).unwrap();
+        assert!(!record.contains(secret) && record.len() < 2_000, "{record}");
+    }
+}
+
+/// A clock that was wrong for a while must not spoil the tokens made afterwards, nor bring back
+/// those that were revoked meanwhile.
+#[actix_web::test]
+async fn a_clock_that_jumped_ahead_and_was_set_back_does_no_harm() {
+    let (server, _, job) = world().await;
+    let token = async |server: &TestServer| {
+        let answer = issue(&server.app, &request(&job)).await.unwrap();
+        answer.access_token
+    };
+    let day = std::time::Duration::from_secs(86_400);
+    let now = server.app.now();
+    let (kept, revoked) = (token(&server).await, token(&server).await);
+    let claims = server.app.validate_token(&revoked).unwrap();
+    let revoke = |token: &crate::token::ValidatedToken| Command::RevokeToken {
+        jti: token.claims.jti,
+        application: job.id(),
+        expires_at: token.ends_at(),
+    };
+    server.execute(revoke(&claims)).await;
+
+    server.clock.advance(day);
+    server
+        .execute(Command::CutTokens {
+            application: server.admin.id(),
+        })
+        .await;
+    let ahead = token(&server).await;
+    server.clock.set(now);
+    assert!(
+        server.app.validate_token(&revoked).is_err(),
+        "it stays revoked"
+    );
+    // Forgotten revocations could be among the tokens from before, so none of them is trusted.
+    assert!(server.app.validate_token(&kept).is_err());
+    assert!(
+        server.app.validate_token(&ahead).is_err(),
+        "its time has not come"
+    );
+    let after = token(&server).await;
+    let read = server.app.validate_token(&after).unwrap();
+    assert_eq!(
+        read.claims.iat,
+        now.seconds(),
+        "by the clock that is right again"
+    );
+    server.execute(revoke(&read)).await;
+    assert!(server.app.validate_token(&after).is_err());
+
+    let server = server.restart();
+    let after = token(&server).await;
+    assert!(
+        server.app.validate_token(&after).is_ok(),
+        "a restart does not bring it back"
+    );
+}
+
+#[actix_web::test]
+async fn a_key_that_was_lost_is_replaced_at_the_start() {
+    let (server, _, job) = world().await;
+    let kid = server
+        .app
+        .index()
+        .active_key(Algorithm::ES256)
+        .unwrap()
+        .kid
+        .clone();
+    server.app.discard_key(&kid).await;
+    let server = server.restart();
+    let now = server
+        .app
+        .index()
+        .active_key(Algorithm::ES256)
+        .unwrap()
+        .kid
+        .clone();
+    assert_ne!(now, kid);
+    assert_eq!(server.app.unready(), None);
+    issue(&server.app, &request(&job)).await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_stopping_server_tells_new_requests_to_go_elsewhere() {
+    let (server, _, job) = world().await;
+    assert_eq!(server.app.in_flight(), 0);
+    server.app.close();
+    let answer = server.token(&job, &[("scope", "courses:read")]).await;
+    assert_eq!(answer.status.as_u16(), 503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(server.app.in_flight(), 0);
 }
 
 #[actix_web::test]

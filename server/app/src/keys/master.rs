@@ -149,14 +149,23 @@ impl MasterKey {
         let mut text = Zeroizing::new(String::with_capacity(48));
         STANDARD.encode_string(key.as_ref(), &mut text);
         text.push('\n');
+        // Written beside and linked into place: after a crash there is a whole key or none.
+        let beside = path.with_extension("unfinished");
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path)
+            .open(&beside)
             .map_err(io)?;
         file.write_all(text.as_bytes()).map_err(io)?;
         file.sync_all().map_err(io)?;
+        let linked = std::fs::hard_link(&beside, path);
+        std::fs::remove_file(&beside).map_err(io)?;
+        linked.map_err(io)?;
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
