@@ -54,14 +54,17 @@ impl World {
         for algorithm in Algorithm::ALL {
             create_api(&app, id, algorithm);
         }
-        let queued: Vec<_> = (0..APPLICATIONS)
-            .map(|_| {
-                app.ledger
-                    .execute(submission(&app, new_application(&app).1))
-            })
-            .collect();
-        for pending in queued {
-            pending.wait().expect("accepted");
+        // In batches: the writer's queue is bounded.
+        for _ in 0..APPLICATIONS / 1_000 {
+            let queued: Vec<_> = (0..1_000)
+                .map(|_| {
+                    app.ledger
+                        .execute(submission(&app, new_application(&app).1))
+                })
+                .collect();
+            for pending in queued {
+                pending.wait().expect("accepted");
+            }
         }
         let (client_id, client_secret) = (id.to_string(), secret.expose().to_owned());
         Self {
