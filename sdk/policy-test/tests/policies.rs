@@ -1,0 +1,345 @@
+//! Every policy of `policies/`, and a new one, as a module in the server's own engine: they are
+//! built, and their cases are run. The module that the demo binds behaves like its source.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use writ_policy_test::wasm::{self, Build};
+use writ_policy_test::{Options, Report, run_cases_in, sandbox, scaffold};
+
+/// More than the hungriest of them uses, less than a tenth of what a server gives.
+const FUEL_MAX: u64 = 60_000;
+
+/// The module that is shipped, so that `writ dev --demo` needs no toolchain.
+const DEMO: &str = "lifetime_cap_by_scope";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Whether policies can be compiled here. With `CI` set, that they cannot is a failure.
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests")]
+fn can_compile(left_out: &str) -> bool {
+    match wasm::target() {
+        Ok(()) => true,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error}");
+            eprintln!("left out: {left_out}: {error}");
+            false
+        }
+    }
+}
+
+fn run(module: &[u8], cases: &Path) -> Report {
+    let options = Options {
+        fuel_max: FUEL_MAX,
+        ..Options::default()
+    };
+    run_cases_in(&sandbox().unwrap(), module, cases, options).unwrap()
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures, with --nocapture")]
+fn every_policy_does_what_its_cases_say() {
+    if !can_compile("the cases of policies/ in the engine") {
+        return;
+    }
+    let mut packages = Vec::new();
+    for entry in fs::read_dir(root().join("policies")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().join("Cargo.toml").exists() {
+            packages.push(entry.file_name().into_string().unwrap());
+        }
+    }
+    packages.sort();
+    assert!(packages.len() >= 6, "{packages:?}");
+    let modules = Build {
+        packages: packages.clone(),
+        profile: "policy".to_owned(),
+        target_directory: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("policies")),
+        ..Build::of(root())
+    }
+    .run()
+    .unwrap();
+    assert_eq!(modules.len(), packages.len());
+
+    for path in modules {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let directory = root().join("policies").join(name);
+        let report = run(&fs::read(&path).unwrap(), &directory.join("cases"));
+        println!("{name}\n{report}\n");
+        assert!(report.passed(), "{name}\n{report}");
+        assert_eq!(report.descriptor.name, name);
+        assert!(!report.descriptor.doc.is_empty());
+
+        // The README names every setting.
+        let readme = fs::read_to_string(directory.join("README.md")).unwrap();
+        for setting in &report.descriptor.settings {
+            let named = readme.contains(&format!("`{}`", setting.name));
+            assert!(named, "{name}'s README has no `{}`", setting.name);
+            assert!(!setting.doc.is_empty(), "{name}: {}", setting.name);
+        }
+
+        if name == DEMO {
+            let shipped = fs::read(directory.join(format!("{name}.wasm"))).unwrap();
+            let shipped = run(&shipped, &directory.join("cases"));
+            assert_eq!(
+                shipped.descriptor, report.descriptor,
+                "build the demo's module again"
+            );
+            let answers = |report: &Report| -> Vec<_> {
+                let cases = report.cases.iter();
+                cases
+                    .map(|case| (case.name.clone(), case.answer.clone()))
+                    .collect()
+            };
+            assert_eq!(
+                answers(&shipped),
+                answers(&report),
+                "build the demo's module again"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_demos_module_needs_no_toolchain() {
+    let directory = root().join("policies").join(DEMO);
+    let module = fs::read(directory.join(format!("{DEMO}.wasm"))).unwrap();
+    let report = run(&module, &directory.join("cases"));
+    assert!(report.passed(), "{report}");
+    assert!(
+        module.len() < 100_000,
+        "{} bytes are in every clone",
+        module.len()
+    );
+    // It is the same for everyone: nothing of whoever built it is in it.
+    let home = [&b"/home/"[..], b"/root/", b"/tmp/", b".cargo"];
+    for place in home {
+        assert!(!module.windows(place.len()).any(|bytes| bytes == place));
+    }
+}
+
+#[test]
+fn a_wrong_case_fails_and_says_how() {
+    let directory = root().join("policies").join(DEMO);
+    let module = fs::read(directory.join(format!("{DEMO}.wasm"))).unwrap();
+    let cases = tempfile::tempdir().unwrap();
+    let case = "settings.caps = [\"a=60\"]\nrequest.scopes = [\"a\"]\n\
+                expect.decision = \"allow\"\nexpect.lifetime = 61\n";
+    fs::write(cases.path().join("wrong.toml"), case).unwrap();
+    let report = run(&module, cases.path());
+    assert!(!report.passed());
+    assert!(
+        report
+            .to_string()
+            .contains("expected lifetime 61, found 60"),
+        "{report}"
+    );
+
+    // Less fuel than it needs is noticed too.
+    let options = Options {
+        fuel_max: 100,
+        ..Options::default()
+    };
+    fs::write(cases.path().join("wrong.toml"), case.replace("61", "60")).unwrap();
+    let report = run_cases_in(&sandbox().unwrap(), &module, cases.path(), options).unwrap();
+    assert!(
+        report.to_string().contains("of fuel, above 100"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_new_policy_builds_and_tests_at_once_and_offline() {
+    let new = tempfile::tempdir().unwrap();
+    for (path, text) in scaffold::files("night-watch").unwrap() {
+        let template = !path.starts_with("sdk/");
+        assert!(
+            !template || !text.contains("{{"),
+            "{path} has a place that nobody filled in"
+        );
+        let path = new.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    // A cargo that has never seen a registry.
+    let home = tempfile::tempdir().unwrap();
+    let cargo = |arguments: &[&str]| {
+        let output = Command::new("cargo")
+            .current_dir(new.path())
+            .args(arguments)
+            .env("CARGO_HOME", home.path())
+            .env("CARGO_NET_OFFLINE", "true")
+            .env("CARGO_TARGET_DIR", new.path().join("target"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "cargo {arguments:?}\n{said}");
+        assert!(!said.contains("warning"), "{said}");
+    };
+    cargo(&["test", "--offline"]);
+    if !can_compile("a new policy as a module") {
+        return;
+    }
+    cargo(&["build", "--offline", "--release", "--target", wasm::TARGET]);
+    let module = format!("target/{}/release/night_watch.wasm", wasm::TARGET);
+    let module = fs::read(new.path().join(module)).unwrap();
+    let report = run(&module, &new.path().join("cases"));
+    assert!(report.passed(), "{report}");
+    assert_eq!(report.descriptor.name, "night-watch");
+}
+
+/// A policy that needs much memory, or panics, as its setting says.
+const HUNGRY: &str = r#"//! Needs memory.
+use writ_policy::prelude::*;
+
+#[writ_policy::policy()]
+fn evaluate(request: &Request, settings: &Hungry) -> Result<Outcome, Fault> {
+    // Pieces of all sizes and alignments between lists that grow: none may overlap another.
+    let mut pieces: Vec<(u64, Vec<u64>, Vec<u8>)> = Vec::new();
+    let mut grows: Vec<u64> = Vec::new();
+    for number in 0..settings.pieces as u64 {
+        let size = 1 + (number * 7 % 97) as usize;
+        pieces.push((number, vec![number; size], vec![number as u8; size]));
+        grows.push(number);
+        assert!(number != settings.panics_at as u64, "as it was told to");
+    }
+    // What a list gives back is not handed out again: it would not be zeros.
+    let mut given_back = vec![7_u8; 500];
+    given_back.truncate(1);
+    given_back.shrink_to_fit();
+    let zeros = vec![0_u8; 100 + settings.zeros as usize];
+    if zeros.iter().step_by(97).any(|byte| *byte != 0) {
+        return Err("memory that is not zero".into());
+    }
+    for (number, wide, narrow) in &pieces {
+        let wide = wide.iter().all(|one| one == number);
+        if !wide || narrow.iter().any(|one| *one != *number as u8) {
+            return Err("two pieces overlap".into());
+        }
+    }
+    if !grows.iter().copied().eq(0..settings.pieces as u64) {
+        return Err("a list lost its elements".into());
+    }
+    allow(request).into()
+}
+
+#[derive(Settings)]
+struct Hungry {
+    pieces: u32,
+    #[setting(default = 0)]
+    zeros: u32,
+    #[setting(default = -1)]
+    panics_at: i64,
+}
+"#;
+
+const HUNGRY_CASES: &str = r#"
+[[case]]
+name = "within what is there from the start"
+settings.pieces = 40
+expect.decision = "allow"
+
+[[case]]
+name = "memory grows, page by page"
+settings.pieces = 200
+expect.decision = "allow"
+
+[[case]]
+name = "and at once"
+settings = { pieces = 30, zeros = 1_000_000 }
+expect.decision = "allow"
+
+[[case]]
+name = "beyond its limit the policy is ended"
+settings = { pieces = 1, zeros = 8_000_000 }
+expect.decision = "fault"
+expect.reason = "too much memory"
+
+[[case]]
+name = "a panic is a trap"
+settings = { pieces = 40, panics_at = 7 }
+expect.decision = "fault"
+expect.reason = "trapped"
+"#;
+
+#[test]
+fn memory_grows_as_needed_and_a_panic_traps() {
+    if !can_compile("the guest's allocator") {
+        return;
+    }
+    let new = tempfile::tempdir().unwrap();
+    for (path, text) in scaffold::files("hungry").unwrap() {
+        let text = match path.as_str() {
+            "src/lib.rs" => HUNGRY,
+            "cases/first.toml" => HUNGRY_CASES,
+            _ => &text,
+        };
+        let path = new.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let build = Build {
+        target_directory: Some(new.path().join("target")),
+        offline: true,
+        ..Build::of(new.path())
+    };
+    let module = fs::read(&build.run().unwrap()[0]).unwrap();
+    let cases = new.path().join("cases");
+    let options = Options {
+        variations: false,
+        ..Options::default()
+    };
+    let report = run_cases_in(&sandbox().unwrap(), &module, &cases, options).unwrap();
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn a_new_policy_brings_the_whole_sdk() {
+    let files = scaffold::files("night-watch").unwrap();
+    let mut there = Vec::new();
+    let mut directories: Vec<PathBuf> = ["policy/src", "policy/wit", "policy-macros/src"]
+        .map(|directory| root().join("sdk").join(directory))
+        .to_vec();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let path = path.strip_prefix(root()).unwrap().to_str().unwrap();
+                there.push(path.to_owned());
+            }
+        }
+    }
+    for path in &there {
+        assert!(
+            files.iter().any(|(file, _)| file == path),
+            "{path} is left out"
+        );
+    }
+    for bad in [
+        "",
+        "Night",
+        "9lives",
+        "night watch",
+        "night/watch",
+        "../up",
+        "-x",
+    ] {
+        assert!(scaffold::files(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_engine_and_the_sdk_mean_the_same() {
+    let mut reserved = writ_policy::testing::RESERVED_CLAIMS.to_vec();
+    let mut engines = writ_sandbox::RESERVED_CLAIMS.to_vec();
+    reserved.sort_unstable();
+    engines.sort_unstable();
+    assert_eq!(reserved, engines);
+}

@@ -1,0 +1,36 @@
+//! The facts that a server offers, by name. A policy gets those that it names in `reads(..)`, and
+//! of these the ones that are known: without a client certificate there is no
+//! `tls.client_cert.sha256`.
+//!
+//! A later server offers more, as more names. The kind of a name never changes.
+
+/// The address of the caller: IPv4 or IPv6 as text. Behind a trusted proxy, the address that the
+/// proxy saw.
+pub const NET_IP: &str = "net.ip";
+/// The header `User-Agent`, as text: whatever the caller wrote there.
+pub const HTTP_USER_AGENT: &str = "http.user_agent";
+/// SHA-256 of the caller's certificate (RFC 8705), as base64url text without padding.
+pub const TLS_CLIENT_CERT_SHA256: &str = "tls.client_cert.sha256";
+/// How the application authenticated, as text: `client_secret_basic`, `client_secret_post`,
+/// `private_key_jwt`, ..
+pub const AUTH_METHOD: &str = "auth.method";
+/// The hour in UTC, 0 to 23. All of `time.*` is derived from `request.at`.
+pub const TIME_HOUR: &str = "time.hour";
+/// The minute of the hour, 0 to 59.
+pub const TIME_MINUTE: &str = "time.minute";
+/// The day of the week in UTC: 1 is Monday, 7 is Sunday.
+pub const TIME_WEEKDAY: &str = "time.weekday";
+/// The day in UTC, as text: `2026-11-23`.
+pub const TIME_DATE: &str = "time.date";
+
+/// All of them.
+pub const ALL: [&str; 8] = [
+    AUTH_METHOD,
+    HTTP_USER_AGENT,
+    NET_IP,
+    TIME_DATE,
+    TIME_HOUR,
+    TIME_MINUTE,
+    TIME_WEEKDAY,
+    TLS_CLIENT_CERT_SHA256,
+];

@@ -1,0 +1,10 @@
+;; Adds a claim of JSON that nests 2,000 levels.
+(func $evaluate (param i32) (result i32)
+  (memory.fill (i32.const 8192) (i32.const 0x5b) (i32.const 2000))
+  (memory.fill (i32.const 10192) (i32.const 0x5d) (i32.const 2000))
+  (i32.store8 (i32.const 2408) (i32.const 4))
+  (i32.store (i32.const 2416) (i32.const 8192))
+  (i32.store (i32.const 2420) (i32.const 4000))
+  (i32.store (i32.const 2332) (i32.const 2400))
+  (i32.store (i32.const 2336) (i32.const 1))
+  (i32.const 2304))

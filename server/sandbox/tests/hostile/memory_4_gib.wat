@@ -1,0 +1,2 @@
+;; Declares 4 GiB of memory: refused at upload.
+(memory $memory 65536)

@@ -1,0 +1,3 @@
+;; Declares eight tables: refused at upload.
+(table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref)
+(table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref)
