@@ -202,14 +202,22 @@ pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// 32 bytes as lower-case hexadecimal in JSON.
-pub(crate) mod hex32 {
+/// 32 bytes as lower-case hexadecimal in JSON: for `#[serde(with = …)]`.
+pub mod hex32 {
     use serde::{Deserialize, Deserializer, Serializer};
 
+    /// As 64 digits.
+    ///
+    /// # Errors
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::hex(bytes))
     }
 
+    /// From exactly 64 digits.
+    ///
+    /// # Errors
+    /// When they are not.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         super::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))

@@ -49,22 +49,8 @@ pub struct SealedFile {
     /// How many bytes they have.
     pub bytes: u64,
     /// The Merkle root (RFC 6962 §2.1) over the records' bytes in the order of the file.
-    #[serde(with = "hex32")]
+    #[serde(with = "writ_core::codec::hex32")]
     pub root: [u8; 32],
-}
-
-mod hex32 {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use writ_core::codec::{from_hex, hex};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = String::deserialize(deserializer)?;
-        from_hex(&text).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
-    }
 }
 
 /// The name of a file.

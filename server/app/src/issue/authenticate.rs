@@ -58,12 +58,13 @@ impl AuthenticatedApplication {
     }
 }
 
-/// Compared with when there is nothing to compare with, so that an application that does not
-/// exist takes the same work as one that does. No secret has this digest.
+/// Compared with in any case, so that an application that does not exist takes a hash and a
+/// comparison too; each secret of one that does takes one more, some nanoseconds beside a request.
+/// No secret has this digest.
 const NOBODY: [u8; 32] = [0x5a; 32];
 
-/// Checks a secret. An unknown application, a disabled one and a wrong secret are one answer and
-/// the same work.
+/// Checks a secret. An unknown application, a disabled one and a wrong secret are one answer, and
+/// the same work but for the comparisons.
 ///
 /// # Errors
 /// [`IssueError::InvalidClient`], always the same.
