@@ -9,6 +9,7 @@ mod api_resource;
 mod application;
 mod audit;
 mod key;
+mod policy;
 mod role;
 mod token;
 
@@ -16,6 +17,7 @@ pub use api_resource::*;
 pub use application::*;
 pub use audit::*;
 pub use key::*;
+pub use policy::*;
 pub use role::*;
 pub use token::*;
 
@@ -57,6 +59,9 @@ pub struct Problem {
     /// What uses the thing that was to be removed, with `code: "in_use"`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
+    /// Everything that is wrong with a policy's module or settings, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 fn about_blank() -> String {

@@ -13,6 +13,10 @@ pub struct PreviewToken {
     /// As in a token request: identifiers of API resources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource: Vec<String>,
+    /// Facts about the request, such as `{"net.ip": "192.0.2.1"}`, for the policies that read them.
+    /// What follows from the time is always there.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What token an application would get, or why none.
@@ -40,6 +44,9 @@ pub struct TokenPreview {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
+    /// What each policy said, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<crate::PolicyVerdict>,
 }
 
 /// Revokes one token of any application.

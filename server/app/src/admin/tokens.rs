@@ -78,6 +78,7 @@ fn granted(app: &App, index: &Index, entitled: &Entitled) -> api::TokenPreview {
         dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
         error: None,
         explanation: None,
+        policies: Vec::new(),
     }
 }
 
@@ -91,5 +92,6 @@ fn denied(index: &Index, denial: &Denial) -> api::TokenPreview {
         dropped: Vec::new(),
         error: Some(denial_code(denial).as_str().to_owned()),
         explanation: Some(denial.to_string()),
+        policies: Vec::new(),
     }
 }

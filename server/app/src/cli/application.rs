@@ -410,7 +410,11 @@ impl Application {
             } => {
                 let resource = resources;
                 let path = ["applications", &application, "token-preview"];
-                let call = Call::ask(&path, &read).body(&PreviewToken { scope, resource })?;
+                let call = Call::ask(&path, &read).body(&PreviewToken {
+                    scope,
+                    resource,
+                    ..PreviewToken::default()
+                })?;
                 client.show(out, call, describe_preview)
             }
         }
