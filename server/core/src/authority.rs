@@ -6,8 +6,8 @@
 
 use crate::event::*;
 use crate::{
-    Actor, ApplicationId, Command, GrantMode, Index, ManagementScope, Millis, Refusal, RoleId,
-    ScopeBits,
+    Actor, ApplicationId, Command, GrantMode, Index, ManagementScope, Millis, PolicyTarget,
+    Refusal, RoleId, ScopeBits,
 };
 
 /// What an actor may do, as of an index.
@@ -221,9 +221,14 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
                 .filter(|guard| !old.contains(guard))
                 .collect()
         }
+        Event::PolicyBindingCreated(e) => judged(after, e.target),
+        Event::PolicyBindingChanged(e) => judged(after, e.target),
+        Event::PolicyBindingRemoved(e) => judged(after, e.target),
         Event::LogCreated(_)
         | Event::ServerStarted(_)
         | Event::SettingsChanged(_)
+        | Event::PolicyUploaded(_)
+        | Event::PolicyRemoved(_)
         | Event::CommandHadNoEffect(_)
         | Event::ApiResourceRenamed(_)
         | Event::ApiResourceAuthorizationChanged(_)
@@ -249,6 +254,22 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         | Event::SigningKeyRemoved(_)
         | Event::TokenRevoked(_)
         | Event::IssuancesSealed(_) => Vec::new(),
+    }
+}
+
+/// The applications that a binding is made for: those whose authority passes through it. A binding
+/// that goes with its application is nobody's any more.
+fn judged(after: &Index, target: PolicyTarget) -> Vec<ApplicationId> {
+    match target {
+        PolicyTarget::Application(id) => after
+            .application(id)
+            .map(|app| app.id)
+            .into_iter()
+            .collect(),
+        PolicyTarget::ApiResource(id) if after.management().is_some_and(|api| api.id == id) => {
+            after.administrators().map(|app| app.id).collect()
+        }
+        PolicyTarget::ApiResource(_) | PolicyTarget::Server => Vec::new(),
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::{
     Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, OmittedScopes,
-    Position, ScopeBits, ScopeName, TokenType, UnauthorizedScopes, limits,
+    PolicyBinding, PolicyTarget, Position, ScopeBits, ScopeName, TokenType, UnauthorizedScopes,
+    limits,
 };
 use std::sync::Arc;
 
@@ -39,6 +40,37 @@ pub struct Entitled {
     pub as_of: Position,
     /// The position of the last change of anything it does depend on.
     pub version: Position,
+    /// The policies that judge it, in the order in which they are asked: those of the server, of
+    /// each API resource, of the application. The management API's tokens are not judged by those
+    /// of the server: a bad policy must not lock administrators out.
+    pub bindings: Vec<Arc<PolicyBinding>>,
+}
+
+impl Entitled {
+    /// The values of `aud` of a token that has these of the scopes. An API resource that has lost
+    /// all of its scopes is not in it: a token for it would be more than was granted.
+    #[must_use]
+    pub fn audience_of(&self, granted: &[ScopeName]) -> Vec<Arc<str>> {
+        if granted.len() == self.scopes.len() {
+            return self.audience.clone();
+        }
+        let owned = |api: &ApiResource, scopes: &[ScopeName]| {
+            scopes.iter().any(|scope| api.bit(scope.as_str()).is_some())
+        };
+        let left: Vec<Arc<ApiResource>> = self
+            .apis
+            .iter()
+            .filter(|api| owned(api, granted) || !owned(api, &self.scopes))
+            .cloned()
+            .collect();
+        audience(&self.application, &left)
+    }
+
+    /// Whether it is for the management API, and so for nothing else.
+    #[must_use]
+    pub fn is_management(&self) -> bool {
+        self.apis.iter().any(|api| api.is_management())
+    }
 }
 
 /// Why there is no token.
@@ -191,7 +223,11 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
     }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
     let version = version(index, application, &apis, first.algorithm);
+    let bindings = targets(application, &apis)
+        .flat_map(|target| index.bound(target).iter().cloned())
+        .collect();
     Ok(Entitled {
+        bindings,
         audience: audience(application, &apis),
         application: Arc::clone(application),
         apis,
@@ -232,11 +268,27 @@ fn version(
         .filter_map(|role| index.role(*role))
         .map(|r| r.version);
     let key = index.active_key(algorithm).map(|key| key.version);
+    let bound = targets(application, apis).filter_map(|target| index.bound_version(target));
     let parts = apis.iter().map(|api| api.version).chain(roles).chain(key);
     parts
+        .chain(bound)
         .chain([application.version, index.settings().version])
         .max()
         .unwrap_or_default()
+}
+
+/// Whose policies judge a token, in their order.
+fn targets(
+    application: &Application,
+    apis: &[Arc<ApiResource>],
+) -> impl Iterator<Item = PolicyTarget> {
+    let server = !apis.iter().any(|api| api.is_management());
+    let apis = apis.iter().map(|api| PolicyTarget::ApiResource(api.id));
+    server
+        .then_some(PolicyTarget::Server)
+        .into_iter()
+        .chain(apis)
+        .chain([PolicyTarget::Application(application.id)])
 }
 
 type Wanted = Vec<(Arc<ApiResource>, ScopeBits)>;

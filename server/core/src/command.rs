@@ -2,9 +2,10 @@
 //! asks, since nothing here may invent anything.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, Description, GrantMode, Identifier, Jti, Kid, Labels,
-    ManagementScope, Millis, Name, ProfileChange, PublicJwk, RoleId, ScopeName, SecretId,
-    SettingsChange, TokenProfile, TokenSettings,
+    Algorithm, ApiId, ApplicationId, BindingId, Description, GrantMode, Identifier, Jti, Judgement,
+    Kid, Labels, ManagementScope, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode,
+    PolicyTarget, ProfileChange, PublicJwk, RoleId, ScopeName, SecretId, SettingsChange,
+    TokenProfile, TokenSettings,
 };
 
 /// What an administrator, an operator or Writ itself asks.
@@ -151,6 +152,33 @@ pub enum Command {
     },
     /// Ends all tokens of an application that were issued until now.
     CutTokens { application: ApplicationId },
+    /// Makes a policy known that was checked, and whose module is stored.
+    UploadPolicy {
+        digest: PolicyDigest,
+        bytes: u64,
+        descriptor: Box<PolicyDescriptor>,
+    },
+    /// Makes an unused policy unknown.
+    RemovePolicy { digest: PolicyDigest },
+    /// Binds a policy, with settings that it was asked about.
+    BindPolicy {
+        target: PolicyTarget,
+        mode: PolicyMode,
+        order: u32,
+        judgement: Judgement,
+    },
+    /// Changes a binding; what is absent stays.
+    ChangePolicyBinding {
+        id: BindingId,
+        mode: Option<PolicyMode>,
+        order: Option<u32>,
+        judgement: Option<Judgement>,
+    },
+    /// Brings back a binding's policy, settings and claims from before their last change.
+    RollBackPolicyBinding { id: BindingId },
+    /// Takes a binding away.
+    UnbindPolicy { id: BindingId },
+
     /// Enters a sealed issuance file into the log.
     SealIssuances {
         file: Box<str>,
@@ -233,6 +261,11 @@ impl Command {
             | Self::RetireSigningKey { .. }
             | Self::RevokeSigningKey { .. } => Some(S::KeysWrite),
             Self::RevokeToken { .. } | Self::CutTokens { .. } => Some(S::TokensRevoke),
+            Self::UploadPolicy { .. } | Self::RemovePolicy { .. } => Some(S::PoliciesUpload),
+            Self::BindPolicy { .. }
+            | Self::ChangePolicyBinding { .. }
+            | Self::RollBackPolicyBinding { .. } => Some(S::PoliciesBind),
+            Self::UnbindPolicy { .. } => Some(S::PoliciesUnbind),
         }
     }
 }

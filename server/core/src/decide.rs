@@ -1,6 +1,8 @@
 //! The rules: what a command means for an index. [`consider`] is the whole of it, in the order in
 //! which questions are asked; one private function a command follows.
 
+mod policies;
+
 use crate::authority::Authority;
 use crate::command::{NewScope, NewSecret, NewSigningKey};
 use crate::event::*;
@@ -9,8 +11,8 @@ use crate::limits::{self, KEY_AFTERLIFE_SECONDS};
 use crate::{
     Algorithm, ApiId, ApiResource, Application, ApplicationId, Command, CommandId, GrantMode,
     Identifier, Index, Jti, KeyState, Kid, Labels, MANAGEMENT_IDENTIFIER, ManagementScope, Millis,
-    Name, Position, ProfileChange, RULES_VERSION, Refusal, Role, RoleId, Scope, ScopeBits,
-    ScopeName, SecretId, SettingsChange, SigningKey, TokenProfile, TokenSettings, User,
+    Name, PolicyTarget, Position, ProfileChange, RULES_VERSION, Refusal, Role, RoleId, Scope,
+    ScopeBits, ScopeName, SecretId, SettingsChange, SigningKey, TokenProfile, TokenSettings, User,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -123,7 +125,7 @@ fn check_size(command: &Command, events: &[Event]) -> Result<(), Refusal> {
     if events.iter().all(fits) {
         Ok(())
     } else {
-        let what = "bytes of one change; name fewer or shorter scopes";
+        let what = "bytes of one change; name fewer or shorter things";
         Err(Refusal::LimitReached { what, max })
     }
 }
@@ -135,6 +137,7 @@ pub(crate) fn subject(command: &Command) -> Entity {
         | Command::StartServer { .. }
         | Command::CreateApiResource { .. }
         | Command::CreateRole { .. }
+        | Command::BindPolicy { .. }
         | Command::RemoveExpiredSigningKeys
         | Command::SealIssuances { .. } => Entity::Server,
         Command::ChangeSettings { .. } => Entity::Settings,
@@ -169,6 +172,12 @@ pub(crate) fn subject(command: &Command) -> Entity {
         | Command::RetireSigningKey { kid }
         | Command::RevokeSigningKey { kid, .. } => Entity::SigningKey(kid.clone()),
         Command::RevokeToken { jti, .. } => Entity::Token(*jti),
+        Command::UploadPolicy { digest, .. } | Command::RemovePolicy { digest } => {
+            Entity::Policy(*digest)
+        }
+        Command::ChangePolicyBinding { id, .. }
+        | Command::RollBackPolicyBinding { id }
+        | Command::UnbindPolicy { id } => Entity::PolicyBinding(*id),
     }
 }
 
@@ -305,6 +314,26 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             application(index, *id)?;
             Ok(vec![ApplicationTokensCut { application: *id }.into()])
         }
+        Command::UploadPolicy {
+            digest,
+            bytes,
+            descriptor,
+        } => policies::upload(index, *digest, *bytes, descriptor),
+        Command::RemovePolicy { digest } => policies::remove(index, *digest),
+        Command::BindPolicy {
+            target,
+            mode,
+            order,
+            judgement,
+        } => policies::bind(index, *target, *mode, *order, judgement),
+        Command::ChangePolicyBinding {
+            id,
+            mode,
+            order,
+            judgement,
+        } => policies::change(index, *id, *mode, *order, judgement.as_ref()),
+        Command::RollBackPolicyBinding { id } => policies::roll_back(index, *id),
+        Command::UnbindPolicy { id } => policies::unbind(index, *id),
         // Sealed before: a crash came between the file and what it told. With another root it is
         // another file, whatever became of the first: the log shows both.
         Command::SealIssuances { file, root, .. } if index.is_sealed(file, root) => Ok(Vec::new()),
@@ -440,7 +469,11 @@ fn recover(
     if index.application(application).is_some() {
         return Err(Refusal::ApplicationIdTaken { id: application });
     }
-    Ok(administrator_events(management.id, application, name, secret).into())
+    let mut events: Vec<Event> =
+        administrator_events(management.id, application, name, secret).into();
+    let judged = PolicyTarget::ApiResource(management.id);
+    events.extend(policies::disarm(index, judged));
+    Ok(events)
 }
 
 /// A start is recorded, and brings the management API up to this version's scopes: whoever held
@@ -661,6 +694,7 @@ fn remove_api(index: &Index, id: ApiId, cascade: bool) -> Events {
             .iter()
             .map(|role| without(index, role, &api.names(&api.all_scopes()))),
     );
+    events.extend(policies::unbind_all(index, PolicyTarget::ApiResource(id)));
     events.push(ApiResourceRemoved { id }.into());
     Ok(events)
 }
@@ -879,6 +913,7 @@ fn remove_application(index: &Index, id: ApplicationId, cascade: bool) -> Events
             ApiResourceGuardsChanged { id: api.id, guards }.into()
         })
         .collect();
+    events.extend(policies::unbind_all(index, PolicyTarget::Application(id)));
     events.push(ApplicationRemoved { id }.into());
     Ok(events)
 }

@@ -3,8 +3,9 @@
 //! meaning is a new kind, never an edit.
 
 use crate::{
-    Actor, Algorithm, ApiId, ApplicationId, CommandId, Description, EventId, GrantMode, Identifier,
-    Jti, Kid, Labels, Millis, Name, Position, PublicJwk, RoleId, Scope, ScopeName, SecretId,
+    Actor, Algorithm, ApiId, ApplicationId, BindingId, CommandId, Description, EventId, GrantMode,
+    Identifier, Jti, Judgement, Kid, Labels, Millis, Name, PolicyDescriptor, PolicyDigest,
+    PolicyMode, PolicyTarget, Position, PublicJwk, RoleId, Scope, ScopeName, SecretId,
     SettingsChange, TokenProfile, TokenSettings,
 };
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,10 @@ pub enum Entity {
     ApiResource(ApiId),
     /// An application.
     Application(ApplicationId),
+    /// A policy.
+    Policy(PolicyDigest),
+    /// A binding of a policy.
+    PolicyBinding(BindingId),
     /// A role.
     Role(RoleId),
     /// A secret of an application.
@@ -78,6 +83,8 @@ impl fmt::Display for Entity {
         match self {
             Self::ApiResource(id) => write!(f, "api_resource/{id}"),
             Self::Application(id) => write!(f, "application/{id}"),
+            Self::Policy(digest) => write!(f, "policy/{digest}"),
+            Self::PolicyBinding(id) => write!(f, "policy_binding/{id}"),
             Self::Role(id) => write!(f, "role/{id}"),
             Self::Secret(application, id) => write!(f, "secret/{application}/{id}"),
             Self::Server => f.write_str("server"),
@@ -102,6 +109,8 @@ impl std::str::FromStr for Entity {
         match kind {
             "api_resource" => id.parse().map(Self::ApiResource),
             "application" => id.parse().map(Self::Application),
+            "policy" => id.parse().map(Self::Policy),
+            "policy_binding" => id.parse().map(Self::PolicyBinding),
             "role" => id.parse().map(Self::Role),
             "secret" => {
                 let (application, id) = id.split_once('/').ok_or(crate::ParseIdError)?;
@@ -197,6 +206,14 @@ macro_rules! events {
             }
         }
     };
+}
+
+fn about_binding(id: BindingId, target: PolicyTarget, policy: Option<PolicyDigest>) -> Vec<Entity> {
+    let policy = policy.map(Entity::Policy);
+    [Entity::PolicyBinding(id), target.entity()]
+        .into_iter()
+        .chain(policy)
+        .collect()
 }
 
 events! {
@@ -351,6 +368,28 @@ events! {
         vec![Entity::Token(e.jti), Entity::Application(e.application)]
     };
     { jti: Jti, application: ApplicationId, expires_at: Millis, }
+    /// A policy was uploaded. Its module is kept by its digest, for ever.
+    PolicyUploaded = "policy.uploaded", 1, about |e| vec![Entity::Policy(e.digest)];
+    { digest: PolicyDigest, bytes: u64, descriptor: PolicyDescriptor, }
+    /// A policy can no longer be bound. Nothing used it any more.
+    PolicyRemoved = "policy.removed", 1, about |e| vec![Entity::Policy(e.digest)];
+    { digest: PolicyDigest, }
+    /// A policy was bound.
+    PolicyBindingCreated = "policy_binding.created", 1, about |e| {
+        about_binding(e.id, e.target, Some(e.judgement.policy))
+    };
+    { id: BindingId, target: PolicyTarget, mode: PolicyMode, order: u32, judgement: Judgement, }
+    /// A binding changed: this is all of it.
+    PolicyBindingChanged = "policy_binding.changed", 1, about |e| {
+        about_binding(e.id, e.target, Some(e.judgement.policy))
+    };
+    { id: BindingId, target: PolicyTarget, mode: PolicyMode, order: u32, judgement: Judgement, }
+    /// A binding was taken away.
+    PolicyBindingRemoved = "policy_binding.removed", 1, about |e| {
+        about_binding(e.id, e.target, None)
+    };
+    { id: BindingId, target: PolicyTarget, }
+
     /// A file of issuance records was sealed.
     IssuancesSealed = "issuances.sealed", 1, about |_| vec![Entity::Server];
     {

@@ -1,7 +1,6 @@
 //! Identifiers. Each is parsed once at the door and trusted afterwards; each has exactly one
 //! spelling, so that two spellings can never name one thing.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,16 +42,17 @@ fn parse_base32(text: &str) -> Result<u128, ParseIdError> {
     })
 }
 
+/// The form of a value in JSON is its text.
 macro_rules! text_serde {
     ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
@@ -152,6 +152,7 @@ impl FromStr for Jti {
 }
 
 text_serde!(Jti);
+pub(crate) use text_serde;
 
 macro_rules! numbered_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -189,6 +190,11 @@ numbered_id!(
     /// A role: numbered by `decide` in the order of creation, never reused.
     RoleId,
     "role_"
+);
+numbered_id!(
+    /// A binding of a policy: numbered by `decide` in the order of creation, never reused.
+    BindingId,
+    "binding_"
 );
 
 #[cfg(test)]

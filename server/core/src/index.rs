@@ -5,12 +5,13 @@
 
 use crate::event::*;
 use crate::{
-    Algorithm, ApiId, ApiResource, Application, ApplicationId, Grant, GrantMode, Identifier, Jti,
-    KeyState, Kid, Millis, Name, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings,
-    SigningKey, limits,
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, Grant, GrantMode,
+    Identifier, Jti, KeyState, Kid, Millis, Name, Policy, PolicyBinding, PolicyDigest,
+    PolicyTarget, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings, SigningKey,
+    limits,
 };
 use imbl::{OrdMap, OrdSet};
-use std::ops::Bound;
+use std::ops;
 use std::sync::Arc;
 
 /// The projection of the log up to a position. Two indexes of one log at one position are equal.
@@ -44,6 +45,20 @@ pub struct Index {
     /// Names and roots of the sealed issuance files that the log vouches for. A directory that was
     /// lost and begun anew may give a name twice, so one name can have several roots.
     sealed: OrdSet<(Box<str>, [u8; 32])>,
+    policies: OrdMap<PolicyDigest, Arc<Policy>>,
+    bindings: OrdMap<BindingId, Arc<PolicyBinding>>,
+    bindings_made: u32,
+    /// The bindings of each target that ever had one, as the token path wants them.
+    bound: OrdMap<PolicyTarget, Arc<Bound>>,
+}
+
+/// The bindings of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Bound {
+    /// In the order in which they are asked.
+    bindings: Vec<Arc<PolicyBinding>>,
+    /// The position of the last change of any of them, also of one that is gone.
+    version: Position,
 }
 
 /// A command that came with an idempotency key.
@@ -112,8 +127,8 @@ impl Index {
     pub fn apis(&self, after: Option<ApiId>) -> impl Iterator<Item = &Arc<ApiResource>> {
         self.apis
             .range((
-                after.map_or(Bound::Unbounded, Bound::Excluded),
-                Bound::Unbounded,
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
             ))
             .map(|(_, v)| v)
     }
@@ -137,8 +152,8 @@ impl Index {
     ) -> impl Iterator<Item = &Arc<Application>> {
         self.applications
             .range((
-                after.map_or(Bound::Unbounded, Bound::Excluded),
-                Bound::Unbounded,
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
             ))
             .map(|(_, v)| v)
     }
@@ -184,8 +199,8 @@ impl Index {
     pub fn roles(&self, after: Option<RoleId>) -> impl Iterator<Item = &Arc<Role>> {
         self.roles
             .range((
-                after.map_or(Bound::Unbounded, Bound::Excluded),
-                Bound::Unbounded,
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
             ))
             .map(|(_, v)| v)
     }
@@ -261,6 +276,61 @@ impl Index {
         self.sealed.iter().map(|(file, _)| &**file)
     }
 
+    /// A policy that can be bound.
+    #[must_use]
+    pub fn policy(&self, digest: PolicyDigest) -> Option<&Arc<Policy>> {
+        self.policies.get(&digest)
+    }
+
+    /// The policies that can be bound, sorted by digest.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.values()
+    }
+
+    /// How many policies can be bound.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// A binding of a policy.
+    #[must_use]
+    pub fn policy_binding(&self, id: BindingId) -> Option<&Arc<PolicyBinding>> {
+        self.bindings.get(&id)
+    }
+
+    /// Bindings of policies after an id, in the order of creation.
+    pub fn policy_bindings(
+        &self,
+        after: Option<BindingId>,
+    ) -> impl Iterator<Item = &Arc<PolicyBinding>> {
+        self.bindings
+            .range((
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// How many bindings of policies there are.
+    #[must_use]
+    pub fn policy_binding_count(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// The bindings of a target, in the order in which they are asked.
+    #[must_use]
+    pub fn bound(&self, target: PolicyTarget) -> &[Arc<PolicyBinding>] {
+        self.bound
+            .get(&target)
+            .map_or(&[], |bound| bound.bindings.as_slice())
+    }
+
+    /// The position of the last change of the bindings of a target.
+    pub(crate) fn bound_version(&self, target: PolicyTarget) -> Option<Position> {
+        self.bound.get(&target).map(|bound| bound.version)
+    }
+
     /// What a command with this hashed idempotency key was.
     #[must_use]
     pub fn repeatable(&self, key: &[u8; 32], now: Millis) -> Option<&Repeatable> {
@@ -304,6 +374,8 @@ impl Index {
             Entity::Application(id) | Entity::Secret(id, _) => {
                 self.application(*id).map(|application| application.version)
             }
+            Entity::Policy(digest) => self.policy(*digest).map(|policy| policy.version),
+            Entity::PolicyBinding(id) => self.policy_binding(*id).map(|binding| binding.version),
             Entity::Role(id) => self.role(*id).map(|role| role.version),
             Entity::Settings => Some(self.settings.version),
             Entity::SigningKey(kid) => self.key(kid.as_str()).map(|key| key.version),
@@ -411,6 +483,7 @@ impl Index {
                 self.forget_extra_audiences(e.id);
                 self.administrators.remove(&e.id);
                 self.applications.remove(&e.id);
+                self.bound.remove(&PolicyTarget::Application(e.id));
             }
             Event::ApplicationSecretAdded(e) => {
                 self.edit_application(e.application, position, |app| {
@@ -534,6 +607,50 @@ impl Index {
                 self.keys.remove(&e.kid);
             }
 
+            Event::PolicyUploaded(e) => {
+                let policy = Policy {
+                    digest: e.digest,
+                    bytes: e.bytes,
+                    descriptor: e.descriptor.clone(),
+                    uploaded_at: at,
+                    version: position,
+                };
+                self.policies.insert(e.digest, Arc::new(policy));
+            }
+            Event::PolicyRemoved(e) => drop(self.policies.remove(&e.digest)),
+            Event::PolicyBindingCreated(e) => {
+                self.bindings_made = self.bindings_made.max(e.id.0 + 1);
+                self.put_binding(PolicyBinding {
+                    id: e.id,
+                    target: e.target,
+                    mode: e.mode,
+                    order: e.order,
+                    judgement: e.judgement.clone(),
+                    previous: None,
+                    created_at: at,
+                    version: position,
+                });
+            }
+            Event::PolicyBindingChanged(e) => {
+                if let Some(old) = self.bindings.get(&e.id).cloned() {
+                    self.put_binding(PolicyBinding {
+                        mode: e.mode,
+                        order: e.order,
+                        previous: match old.judgement == e.judgement {
+                            true => old.previous.clone(),
+                            false => Some(Box::new(old.judgement.clone())),
+                        },
+                        judgement: e.judgement.clone(),
+                        version: position,
+                        ..PolicyBinding::clone(&old)
+                    });
+                }
+            }
+            Event::PolicyBindingRemoved(e) => {
+                self.bindings.remove(&e.id);
+                self.rebound(e.target, e.id, None, position);
+            }
+
             Event::TokenRevoked(e) => {
                 let before = self.revoked.insert(e.jti, (e.application, e.expires_at));
                 if let Some((application, end)) = before {
@@ -572,6 +689,7 @@ impl Index {
     fn remove_api(&mut self, id: ApiId) {
         if let Some(api) = self.apis.remove(&id) {
             self.identifiers.remove(&api.identifier);
+            self.bound.remove(&PolicyTarget::ApiResource(id));
             for (_, scope) in api.scopes() {
                 self.scopes.remove(&scope.name);
             }
@@ -650,6 +768,34 @@ impl Index {
 
     pub(crate) fn next_role(&self) -> RoleId {
         RoleId(self.roles_made)
+    }
+
+    pub(crate) fn next_binding(&self) -> BindingId {
+        BindingId(self.bindings_made)
+    }
+
+    fn put_binding(&mut self, binding: PolicyBinding) {
+        let binding = Arc::new(binding);
+        self.bindings.insert(binding.id, Arc::clone(&binding));
+        let (target, id, position) = (binding.target, binding.id, binding.version);
+        self.rebound(target, id, Some(binding), position);
+    }
+
+    /// Replaces one binding of a target, or takes it away.
+    fn rebound(
+        &mut self,
+        target: PolicyTarget,
+        id: BindingId,
+        new: Option<Arc<PolicyBinding>>,
+        position: Position,
+    ) {
+        let bound = Arc::make_mut(self.bound.entry(target).or_default());
+        bound.bindings.retain(|binding| binding.id != id);
+        bound.bindings.extend(new);
+        bound
+            .bindings
+            .sort_unstable_by_key(|binding| (binding.order, binding.id));
+        bound.version = position;
     }
 
     fn move_key(&mut self, kid: &Kid, state: KeyState, position: Position) {

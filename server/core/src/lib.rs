@@ -23,6 +23,7 @@ mod key;
 pub mod limits;
 mod management;
 mod name;
+mod policy;
 mod refusal;
 mod role;
 mod scope;
@@ -38,11 +39,17 @@ pub use authorize::{Ask, Denial, Entitled, authorize, entitlement_version};
 pub use command::{Command, NewScope, NewSecret, NewSigningKey};
 pub use decide::{Decision, Facts, Submission, consider};
 pub use event::*;
-pub use id::{ApiId, ApplicationId, CommandId, EventId, Jti, ParseIdError, RoleId, SecretId};
+pub use id::{
+    ApiId, ApplicationId, BindingId, CommandId, EventId, Jti, ParseIdError, RoleId, SecretId,
+};
 pub use index::{Index, Repeatable};
 pub use key::{Algorithm, KeyState, Kid, PublicJwk, SigningKey};
 pub use management::{MANAGEMENT_IDENTIFIER, ManagementScope};
 pub use name::{Description, Identifier, Labels, Name, ParseNameError};
+pub use policy::{
+    JsonText, Judgement, Policy, PolicyBinding, PolicyDescriptor, PolicyDigest, PolicyMode,
+    PolicyParameter, PolicySettings, PolicyTarget, PolicyValue, PolicyValueKind,
+};
 pub use refusal::{Refusal, User};
 pub use role::Role;
 pub use scope::{ParseScopeError, ScopeBits, ScopeName};
@@ -51,4 +58,4 @@ pub use time::{Millis, ParseMillisError, Position};
 
 /// The version of the rules in this crate: it changes when the same commands can give other
 /// events, or the same log another index. Recorded by every `server.started`.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;

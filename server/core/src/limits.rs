@@ -44,6 +44,13 @@ pub const LIFETIME_MAX_SECONDS: u32 = 86_400;
 pub const KEY_AFTERLIFE_SECONDS: u64 = LIFETIME_MAX_SECONDS as u64 + 60;
 /// Most signing keys that are not revoked: the JWKS is fetched by everyone.
 pub const SIGNING_KEYS: usize = 32;
+/// Most policies that can be bound: each that is takes memory for its native code. Those that are
+/// removed make room, and their modules are kept all the same.
+pub const POLICIES: usize = 1_000;
+/// Most bindings of one target: each costs every token some microseconds.
+pub const BINDINGS_PER_TARGET: usize = 16;
+/// Most claims that one binding permits.
+pub const CLAIMS_PER_BINDING: usize = 64;
 /// Most events of one command: they are one atomic append.
 pub const EVENTS_PER_COMMAND: usize = 1_000;
 /// Largest stored event, in bytes.

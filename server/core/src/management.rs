@@ -63,6 +63,14 @@ management_scopes! {
     TokensRevoke = "writ:tokens:revoke": "Revoke tokens of every application";
     /// Reading the log.
     AuditRead = "writ:audit:read": "Read events and issuances";
+    /// Reading policies.
+    PoliciesRead = "writ:policies:read": "See policies and what they are bound to";
+    /// Uploading policies.
+    PoliciesUpload = "writ:policies:upload": "Upload policies, and remove unused ones";
+    /// Binding policies.
+    PoliciesBind = "writ:policies:bind": "Bind policies, and change or roll back bindings";
+    /// Unbinding policies.
+    PoliciesUnbind = "writ:policies:unbind": "Take bindings of policies away";
 }
 
 impl ManagementScope {

@@ -2,8 +2,8 @@
 //! for the person who asked.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, Entity, Identifier, Jti, Kid, ManagementScope, Millis, Name,
-    Position, RoleId, ScopeName, SecretId, limits,
+    Algorithm, ApiId, ApplicationId, BindingId, Entity, Identifier, Jti, Kid, ManagementScope,
+    Millis, Name, PolicyDigest, Position, RoleId, ScopeName, SecretId, limits,
 };
 use std::fmt;
 
@@ -87,6 +87,15 @@ pub enum Refusal {
     RoleUnknown { id: RoleId },
     #[error("the name {name} is that of {id}")]
     RoleNameTaken { name: Name, id: RoleId },
+
+    #[error("there is no policy {digest}; upload its module first")]
+    PolicyUnknown { digest: PolicyDigest },
+    #[error("there is no policy binding {id}")]
+    PolicyBindingUnknown { id: BindingId },
+    #[error("{id} has nothing to go back to: its policy and settings have not changed yet")]
+    PolicyBindingUnchanged { id: BindingId },
+    #[error("the policy does not add the claim {claim}; its descriptor lists those it can add")]
+    ClaimUndeclared { claim: Box<str> },
 
     #[error("there is no signing key {kid}")]
     SigningKeyUnknown { kid: Kid },
@@ -195,6 +204,10 @@ impl Refusal {
             Self::GrantExists { .. } => "grant_exists",
             Self::RoleUnknown { .. } => "role_unknown",
             Self::RoleNameTaken { .. } => "role_name_taken",
+            Self::PolicyUnknown { .. } => "policy_unknown",
+            Self::PolicyBindingUnknown { .. } => "policy_binding_unknown",
+            Self::PolicyBindingUnchanged { .. } => "policy_binding_unchanged",
+            Self::ClaimUndeclared { .. } => "claim_undeclared",
             Self::SigningKeyUnknown { .. } => "signing_key_unknown",
             Self::SigningKeyKidTaken { .. } => "signing_key_kid_taken",
             Self::SigningKeyState { .. } => "signing_key_state",

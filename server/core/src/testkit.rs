@@ -7,10 +7,11 @@
 use crate::command::{NewScope, NewSecret, NewSigningKey};
 use crate::event::{Event, Idempotency, Recorded};
 use crate::{
-    Actor, Algorithm, ApiId, ApplicationId, Audience, Command, CommandId, Decision, EventId, Facts,
-    GrantMode, Identifier, Index, Jti, Kid, Labels, ManagementScope, Millis, Name, Position,
-    ProfileChange, PublicJwk, Refusal, RoleId, ScopeName, SecretId, Submission, TokenProfile,
-    TokenSettings, codec, consider,
+    Actor, Algorithm, ApiId, ApplicationId, Audience, BindingId, Command, CommandId, Decision,
+    EventId, Facts, GrantMode, Identifier, Index, Jti, Judgement, Kid, Labels, ManagementScope,
+    Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyParameter, PolicyTarget,
+    PolicyValue, PolicyValueKind, Position, ProfileChange, PublicJwk, Refusal, RoleId, ScopeName,
+    SecretId, Submission, TokenProfile, TokenSettings, codec, consider,
 };
 use proptest::prelude::*;
 
@@ -319,6 +320,73 @@ pub fn create_role(name: &str, names: &[&str]) -> Command {
     }
 }
 
+/// The digest of the policy of this number.
+#[must_use]
+pub fn policy_digest(number: u8) -> PolicyDigest {
+    PolicyDigest([number; 32])
+}
+
+/// Uploads the policy of this number, which can add the claims `tier` and `tenant`.
+#[must_use]
+pub fn upload_policy(number: u8) -> Command {
+    let parameter = PolicyParameter {
+        name: "caps".into(),
+        kind: PolicyValueKind::Texts,
+        required: false,
+        default: Some(PolicyValue::Texts(vec!["a".into()])),
+        doc: "What it caps".into(),
+    };
+    Command::UploadPolicy {
+        digest: policy_digest(number),
+        bytes: 10_000,
+        descriptor: Box::new(PolicyDescriptor {
+            name: parse(&format!("policy-{number}")),
+            version: "1.0.0".into(),
+            doc: "Does something".into(),
+            settings: vec![parameter],
+            reads: vec!["net.ip".into()],
+            codes: vec!["outside".into()],
+            claims: vec!["tenant".into(), "tier".into()],
+        }),
+    }
+}
+
+/// The policy of this number with these claims, and a setting that tells apart.
+#[must_use]
+pub fn judgement(number: u8, setting: i64, claims: &[&str]) -> Judgement {
+    let settings = [("cap".into(), PolicyValue::Int(setting))].into();
+    let mut settings_digest = [number; 32];
+    settings_digest[24..].copy_from_slice(&setting.to_be_bytes());
+    Judgement {
+        policy: policy_digest(number),
+        settings,
+        settings_digest,
+        claims: claims.iter().map(|claim| (*claim).into()).collect(),
+    }
+}
+
+/// Binds the policy of this number.
+#[must_use]
+pub fn bind_policy(target: PolicyTarget, number: u8) -> Command {
+    Command::BindPolicy {
+        target,
+        mode: PolicyMode::Enforce,
+        order: 100,
+        judgement: judgement(number, 1, &["tier"]),
+    }
+}
+
+/// Changes what a binding asks.
+#[must_use]
+pub fn rebind_policy(id: BindingId, judgement: Judgement) -> Command {
+    Command::ChangePolicyBinding {
+        id,
+        mode: None,
+        order: None,
+        judgement: Some(judgement),
+    }
+}
+
 /// A log in memory that plays the ledger: it decides, records, stores and applies.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
@@ -357,7 +425,7 @@ impl Log {
 
     /// The base world with everything in it that [`histories`] are about: administrators of
     /// different authority, by grant (3) and by role (4), an application with a role (5), another
-    /// API resource that it guards, a key that has retired. Application 6 and API resource 3 are
+    /// API resource that it guards, a key that has retired, bindings of a policy. Application 6 and API resource 3 are
     /// there to be made.
     #[must_use]
     #[track_caller]
@@ -404,6 +472,12 @@ impl Log {
         let kid = key.kid.clone();
         log.run(&by, Command::MakeSigningKey { key });
         log.run(&by, Command::RetireSigningKey { kid });
+        log.run(&by, upload_policy(0));
+        log.run(&by, bind_policy(PolicyTarget::ApiResource(COURSES), 0));
+        log.run(
+            &by,
+            bind_policy(PolicyTarget::Application(ApplicationId(1)), 0),
+        );
         log.now = log.now.plus_seconds(60);
         log
     }
@@ -1004,6 +1078,54 @@ pub fn commands() -> impl Strategy<Value = Command> {
         4 => role_commands(),
         2 => key_commands(),
         2 => token_commands(),
+        4 => policy_commands(),
+    ]
+    .boxed()
+}
+
+fn policy_targets() -> impl Strategy<Value = PolicyTarget> {
+    prop_oneof![
+        1 => Just(PolicyTarget::Server),
+        3 => api_ids().prop_map(PolicyTarget::ApiResource),
+        2 => application_ids().prop_map(PolicyTarget::Application),
+    ]
+}
+
+fn policy_commands() -> BoxedStrategy<Command> {
+    let modes = || {
+        any::<bool>().prop_map(|shadow| match shadow {
+            true => PolicyMode::Shadow,
+            false => PolicyMode::Enforce,
+        })
+    };
+    let claims = prop::sample::select(vec![
+        vec![],
+        vec!["tier"],
+        vec!["tier", "tenant"],
+        vec!["no"],
+    ]);
+    let judgements = || {
+        (0u8..3, 0i64..3, claims.clone())
+            .prop_map(|(number, setting, claims)| judgement(number, setting, &claims))
+    };
+    let ids = || (0u32..6).prop_map(BindingId);
+    prop_oneof![
+        2 => (0u8..3).prop_map(upload_policy),
+        1 => (0u8..3).prop_map(|number| Command::RemovePolicy { digest: policy_digest(number) }),
+        3 => (policy_targets(), modes(), 0u32..3, judgements()).prop_map(
+            |(target, mode, order, judgement)| Command::BindPolicy { target, mode, order, judgement }
+        ),
+        3 => (
+            ids(),
+            prop::option::of(modes()),
+            prop::option::of(0u32..3),
+            prop::option::of(judgements()),
+        )
+            .prop_map(|(id, mode, order, judgement)| Command::ChangePolicyBinding {
+                id, mode, order, judgement,
+            }),
+        1 => ids().prop_map(|id| Command::RollBackPolicyBinding { id }),
+        1 => ids().prop_map(|id| Command::UnbindPolicy { id }),
     ]
     .boxed()
 }

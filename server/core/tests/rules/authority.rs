@@ -753,3 +753,94 @@ fn signing_key_commands_need_the_scope_for_keys() {
             .then_refused(missing.clone());
     }
 }
+
+#[test]
+fn nobody_binds_or_unbinds_policies_for_a_mightier_application() {
+    let to_chief = PolicyTarget::Application(CHIEF);
+    let bound = office().and([
+        (operator(), upload_policy(1)),
+        (operator(), upload_policy(2)),
+        (operator(), bind_policy(to_chief, 1)),
+        (
+            operator(),
+            rebind_policy(BindingId(0), judgement(2, 1, &[])),
+        ),
+    ]);
+    let id = BindingId(0);
+    for command in [
+        bind_policy(to_chief, 1),
+        rebind_policy(id, judgement(1, 1, &[])),
+        Command::ChangePolicyBinding {
+            id,
+            mode: Some(PolicyMode::Shadow),
+            order: None,
+            judgement: None,
+        },
+        Command::RollBackPolicyBinding { id },
+        Command::UnbindPolicy { id },
+    ] {
+        bound
+            .clone()
+            .when(clerk(), command.clone())
+            .then_refused(outranked());
+        bound.clone().when(admin(), command).then_accepted();
+    }
+    // Its removal takes the binding along: that only weakens.
+    let (id, cascade) = (CHIEF, true);
+    bound
+        .when(clerk(), Command::RemoveApplication { id, cascade })
+        .then_accepted();
+}
+
+#[test]
+fn only_the_peer_of_all_administrators_has_the_management_api_judged() {
+    let target = PolicyTarget::ApiResource(MANAGEMENT);
+    let office = office().and([(operator(), upload_policy(1))]);
+    let mightier = office
+        .clone()
+        .when(clerk(), bind_policy(target, 1))
+        .refusal();
+    assert!(
+        matches!(mightier, Refusal::ActorOutranked { .. }),
+        "{mightier}"
+    );
+    let bound = office.when(admin(), bind_policy(target, 1)).then_accepted();
+    bound
+        .clone()
+        .when(clerk(), Command::UnbindPolicy { id: BindingId(0) })
+        .refusal();
+    // What judges everybody else is not about administrators.
+    bound
+        .when(clerk(), bind_policy(PolicyTarget::Server, 1))
+        .then_accepted();
+}
+
+#[test]
+fn upload_bind_and_unbind_are_three_scopes() {
+    let target = PolicyTarget::Server;
+    let (id, digest) = (BindingId(0), policy_digest(1));
+    let scope_of = |command: Command| command.required_scope();
+    let (upload, bind, unbind) = (
+        ManagementScope::PoliciesUpload,
+        ManagementScope::PoliciesBind,
+        ManagementScope::PoliciesUnbind,
+    );
+    assert_eq!(scope_of(upload_policy(1)), Some(upload));
+    assert_eq!(scope_of(Command::RemovePolicy { digest }), Some(upload));
+    assert_eq!(scope_of(bind_policy(target, 1)), Some(bind));
+    assert_eq!(
+        scope_of(rebind_policy(id, judgement(1, 1, &[]))),
+        Some(bind)
+    );
+    assert_eq!(scope_of(Command::RollBackPolicyBinding { id }), Some(bind));
+    assert_eq!(scope_of(Command::UnbindPolicy { id }), Some(unbind));
+    // Nobody else's will do.
+    let bound = office().and([
+        (operator(), upload_policy(1)),
+        (operator(), bind_policy(target, 1)),
+    ]);
+    let other = application_actor(ADMIN, &["writ:policies:bind", "writ:policies:upload"]);
+    bound
+        .when(other, Command::UnbindPolicy { id })
+        .then_refused(Refusal::ActorNotPermitted { scope: unbind });
+}

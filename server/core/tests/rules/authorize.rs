@@ -614,3 +614,96 @@ fn texts_of_denials_name_what_was_asked() {
     let denial = ask(&log, Some("courses:publish reports:read"), &[]).expect_err("denied");
     assert!(denial.to_string().contains(REPORTS_IDENTIFIER));
 }
+
+fn asked(log: &Log, scope: &str, resources: &[&str]) -> Entitled {
+    let ask = Ask {
+        scope: Some(scope),
+        resources,
+    };
+    authorize(&log.index, JOB, ask).expect("entitled")
+}
+
+#[test]
+fn the_server_each_api_and_the_application_have_their_policies_asked() {
+    let mut log = world();
+    log.run(&admin(), upload_policy(1));
+    for target in [
+        PolicyTarget::Application(JOB),
+        PolicyTarget::ApiResource(REPORTS),
+        PolicyTarget::ApiResource(COURSES),
+        PolicyTarget::Server,
+        PolicyTarget::ApiResource(MANAGEMENT),
+        PolicyTarget::Application(ADMIN),
+    ] {
+        log.run(&admin(), bind_policy(target, 1));
+    }
+    let ids = |entitled: &Entitled| -> Vec<u32> {
+        entitled.bindings.iter().map(|one| one.id.0).collect()
+    };
+    let both = [COURSES_IDENTIFIER, REPORTS_IDENTIFIER];
+    let entitled = asked(&log, "courses:publish reports:read", &both);
+    assert_eq!(ids(&entitled), [3, 2, 1, 0]);
+    assert_eq!(ids(&asked(&log, "reports:read", &[])), [3, 1, 0]);
+    // Those of the server do not judge the management API.
+    let ask = Ask {
+        scope: Some("writ:roles:read"),
+        resources: &[],
+    };
+    let entitled = authorize(&log.index, ADMIN, ask).expect("entitled");
+    assert_eq!(ids(&entitled), [4, 5]);
+}
+
+#[test]
+fn an_entitlement_is_another_one_when_a_policy_that_judges_it_changes() {
+    let mut log = world();
+    log.run(&admin(), upload_policy(1));
+    log.run(&admin(), upload_policy(2));
+    let mut stands = |command: Command| {
+        let entitled = asked(&log, "courses:publish", &[]);
+        log.run(&admin(), command);
+        entitlement_version(&log.index, &entitled) == Some(entitled.version)
+    };
+    let courses = PolicyTarget::ApiResource(COURSES);
+    assert!(!stands(bind_policy(courses, 1)));
+    assert!(!stands(bind_policy(PolicyTarget::Server, 1)));
+    assert!(!stands(bind_policy(PolicyTarget::Application(JOB), 1)));
+    assert!(!stands(rebind_policy(BindingId(0), judgement(2, 1, &[]))));
+    assert!(!stands(Command::RollBackPolicyBinding { id: BindingId(0) }));
+    assert!(stands(bind_policy(PolicyTarget::ApiResource(REPORTS), 1)));
+    assert!(stands(bind_policy(PolicyTarget::Application(ADMIN), 1)));
+    // Also when something newer hides it, and when nothing is left.
+    let renamed = ApplicationChange {
+        name: Some(parse("Another")),
+        ..change_application(JOB)
+    };
+    assert!(!stands(renamed.into()));
+    assert!(!stands(Command::UnbindPolicy { id: BindingId(0) }));
+}
+
+#[test]
+fn an_api_that_lost_all_its_scopes_is_no_audience() {
+    let log = world();
+    let both = [COURSES_IDENTIFIER, REPORTS_IDENTIFIER, OPEN_IDENTIFIER];
+    let entitled = asked(
+        &log,
+        "courses:publish courses:read-approved reports:read",
+        &both,
+    );
+    let audience = |names: &[&str]| -> Vec<String> {
+        let audience = entitled.audience_of(&scopes(names));
+        audience.iter().map(ToString::to_string).collect()
+    };
+    // One that was asked for without scopes has lost none.
+    assert_eq!(
+        audience(&["courses:publish", "courses:read-approved", "reports:read"]),
+        both
+    );
+    assert_eq!(
+        audience(&["courses:publish"]),
+        [COURSES_IDENTIFIER, OPEN_IDENTIFIER]
+    );
+    assert_eq!(
+        audience(&["reports:read"]),
+        [REPORTS_IDENTIFIER, OPEN_IDENTIFIER]
+    );
+}

@@ -221,7 +221,89 @@ fn representatives() -> Vec<Event> {
             root: digest(1),
         }
         .into(),
+        PolicyUploaded {
+            digest: policy_digest(7),
+            bytes: 17_000,
+            descriptor: descriptor(),
+        }
+        .into(),
+        PolicyRemoved {
+            digest: policy_digest(7),
+        }
+        .into(),
+        PolicyBindingCreated {
+            id: BindingId(3),
+            target: PolicyTarget::ApiResource(api),
+            mode: PolicyMode::Enforce,
+            order: 100,
+            judgement: policy_use(),
+        }
+        .into(),
+        PolicyBindingChanged {
+            id: BindingId(3),
+            target: PolicyTarget::Application(application),
+            mode: PolicyMode::Shadow,
+            order: 7,
+            judgement: judgement(7, 5, &[]),
+        }
+        .into(),
+        PolicyBindingRemoved {
+            id: BindingId(3),
+            target: PolicyTarget::Server,
+        }
+        .into(),
     ]
+}
+
+fn values() -> [(&'static str, PolicyValueKind, PolicyValue); 5] {
+    let json = JsonText {
+        json: "{\"a\":[1]}".into(),
+    };
+    [
+        (
+            "caps",
+            PolicyValueKind::Texts,
+            PolicyValue::Texts(vec!["courses:publish=300".into()]),
+        ),
+        ("lifetime", PolicyValueKind::Int, PolicyValue::Int(-300)),
+        ("rules", PolicyValueKind::Json, PolicyValue::Json(json)),
+        ("strict", PolicyValueKind::Flag, PolicyValue::Flag(true)),
+        (
+            "zone",
+            PolicyValueKind::Text,
+            PolicyValue::Text("L\u{fc}neburg".into()),
+        ),
+    ]
+}
+
+/// A descriptor with every kind of parameter, required and with a default.
+fn descriptor() -> PolicyDescriptor {
+    let parameter = |(name, kind, value): (&str, PolicyValueKind, PolicyValue)| PolicyParameter {
+        name: name.into(),
+        kind,
+        required: name == "caps",
+        default: (name != "caps").then_some(value),
+        doc: "What it means".into(),
+    };
+    PolicyDescriptor {
+        name: parse("lifetime_cap_by_scope"),
+        version: "0.1.0".into(),
+        doc: "Caps a token's lifetime by its scopes.".into(),
+        settings: values().map(parameter).into(),
+        reads: vec!["net.ip".into(), "time.hour".into()],
+        codes: vec!["outside_network".into()],
+        claims: vec!["tenant".into()],
+    }
+}
+
+fn policy_use() -> Judgement {
+    let settings = values().map(|(name, _, value)| (name.into(), value));
+    Judgement {
+        policy: policy_digest(7),
+        settings: settings.into(),
+        settings_digest: digest(8),
+        claims: vec!["tenant".into()],
+    }
 }
 
 /// Envelopes in turn: with everything optional, with nothing, by the system and by an operator.

@@ -999,3 +999,175 @@ fn an_accepted_event_always_fits_into_the_log() {
     };
     given_base().when(admin(), command).then_accepted();
 }
+
+#[test]
+fn policies_are_uploaded_bound_changed_rolled_back_and_unbound() {
+    let (id, target) = (BindingId(0), PolicyTarget::ApiResource(COURSES));
+    let (enforce, shadow) = (PolicyMode::Enforce, PolicyMode::Shadow);
+    let Command::UploadPolicy {
+        digest,
+        bytes,
+        descriptor,
+    } = upload_policy(1)
+    else {
+        unreachable!("it uploads one")
+    };
+    let changed = |mode, order, judgement| PolicyBindingChanged {
+        id,
+        target,
+        mode,
+        order,
+        judgement,
+    };
+    let change = |mode, order| Command::ChangePolicyBinding {
+        id,
+        mode,
+        order,
+        judgement: None,
+    };
+    let (first, second) = (judgement(1, 1, &["tier"]), judgement(2, 1, &[]));
+    given([(admin(), upload_policy(2))])
+        .when(admin(), upload_policy(1))
+        .then([PolicyUploaded {
+            digest,
+            bytes,
+            descriptor: *descriptor,
+        }])
+        .when(admin(), upload_policy(1))
+        .then_nothing()
+        .when(admin(), bind_policy(target, 1))
+        .then([PolicyBindingCreated {
+            id,
+            target,
+            mode: enforce,
+            order: 100,
+            judgement: first.clone(),
+        }])
+        .when(admin(), change(Some(enforce), Some(100)))
+        .then_nothing()
+        .when(admin(), rebind_policy(id, first.clone()))
+        .then_nothing()
+        // Another mode or order is no other judgement: there is nothing to roll back.
+        .when(admin(), change(Some(shadow), Some(5)))
+        .then([changed(shadow, 5, first.clone())])
+        .when(admin(), Command::RollBackPolicyBinding { id })
+        .then_refused(Refusal::PolicyBindingUnchanged { id })
+        .when(admin(), rebind_policy(id, second.clone()))
+        .then([changed(shadow, 5, second.clone())])
+        .when(admin(), Command::RollBackPolicyBinding { id })
+        .then([changed(shadow, 5, first)])
+        // And forth again.
+        .when(admin(), Command::RollBackPolicyBinding { id })
+        .then([changed(shadow, 5, second)])
+        .when(admin(), Command::UnbindPolicy { id })
+        .then([PolicyBindingRemoved { id, target }])
+        .when(admin(), Command::RemovePolicy { digest })
+        .then([PolicyRemoved { digest }])
+        // Ids are not used again.
+        .when(admin(), bind_policy(target, 2))
+        .then([PolicyBindingCreated {
+            id: BindingId(1),
+            target,
+            mode: enforce,
+            order: 100,
+            judgement: judgement(2, 1, &["tier"]),
+        }]);
+}
+
+#[test]
+fn claims_of_a_binding_are_sorted_and_named_once() {
+    let mut given = given([(admin(), upload_policy(1))]);
+    let claims = ["tier", "tenant", "tier"];
+    let command = Command::BindPolicy {
+        target: PolicyTarget::Server,
+        mode: PolicyMode::Enforce,
+        order: 0,
+        judgement: judgement(1, 1, &claims),
+    };
+    given.log.run(&admin(), command);
+    let binding = &given.log.index.bound(PolicyTarget::Server)[0];
+    assert_eq!(binding.judgement.claims, ["tenant".into(), "tier".into()]);
+}
+
+#[test]
+fn bindings_are_asked_by_order_and_age() {
+    let mut log = Log::base();
+    log.run(&admin(), upload_policy(1));
+    for order in [5, 3, 5, 1] {
+        log.run(
+            &admin(),
+            Command::BindPolicy {
+                target: PolicyTarget::Server,
+                mode: PolicyMode::Enforce,
+                order,
+                judgement: judgement(1, 1, &[]),
+            },
+        );
+    }
+    let order: Vec<u32> = log
+        .index
+        .bound(PolicyTarget::Server)
+        .iter()
+        .map(|one| one.id.0)
+        .collect();
+    assert_eq!(order, [3, 1, 0, 2]);
+}
+
+#[test]
+fn bindings_go_with_what_they_are_bound_to() {
+    let to_job = PolicyTarget::Application(JOB);
+    let to_api = PolicyTarget::ApiResource(COURSES);
+    let (cascade, removed) = (false, |id, target| -> Event {
+        PolicyBindingRemoved {
+            id: BindingId(id),
+            target,
+        }
+        .into()
+    });
+    given([
+        (admin(), upload_policy(1)),
+        (admin(), bind_policy(to_job, 1)),
+        (admin(), bind_policy(to_api, 1)),
+        (admin(), bind_policy(to_api, 1)),
+    ])
+    .when(admin(), Command::RemoveApplication { id: JOB, cascade })
+    .then([removed(0, to_job), ApplicationRemoved { id: JOB }.into()])
+    .when(
+        admin(),
+        Command::RemoveApiResource {
+            id: COURSES,
+            cascade,
+        },
+    )
+    .then([
+        removed(1, to_api),
+        removed(2, to_api),
+        ApiResourceRemoved { id: COURSES }.into(),
+    ]);
+}
+
+/// A policy that denies everything, bound to the management API, locks everyone out. Whoever is at
+/// the machine gets in again.
+#[test]
+fn a_recovery_disarms_the_policies_of_the_management_api() {
+    let target = PolicyTarget::ApiResource(MANAGEMENT);
+    let mut log = Log::base();
+    log.run(&admin(), upload_policy(1));
+    log.run(&admin(), bind_policy(target, 1));
+    log.run(&admin(), bind_policy(PolicyTarget::Server, 1));
+    let recover = Command::RecoverAdministrator {
+        application: ApplicationId(77),
+        name: parse("Recovered"),
+        secret: secret(77),
+    };
+    let events = log.run(&operator(), recover);
+    let disarmed = PolicyBindingChanged {
+        id: BindingId(0),
+        target,
+        mode: PolicyMode::Shadow,
+        order: 100,
+        judgement: judgement(1, 1, &["tier"]),
+    };
+    assert_eq!(events[3..], [disarmed.into()]);
+    assert_eq!(log.replayed(), log.index);
+}

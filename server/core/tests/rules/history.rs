@@ -95,6 +95,29 @@ fn check_shape(index: &Index) {
             assert!(!bits.is_empty() && bits.is_subset(&api.all_scopes()));
         }
     }
+    for binding in index.policy_bindings(None) {
+        let same = |other: &&std::sync::Arc<PolicyBinding>| other.id == binding.id;
+        let bound: Vec<_> = index.bound(binding.target).iter().filter(same).collect();
+        assert_eq!(bound, [binding], "the maps of bindings differ");
+        for judgement in binding.judgements() {
+            let policy = index
+                .policy(judgement.policy)
+                .expect("a policy that is known");
+            let declared = &policy.descriptor.claims;
+            assert!(
+                judgement
+                    .claims
+                    .iter()
+                    .all(|claim| declared.contains(claim))
+            );
+        }
+        let there = match binding.target {
+            PolicyTarget::Server => true,
+            PolicyTarget::ApiResource(id) => index.api(id).is_some(),
+            PolicyTarget::Application(id) => index.application(id).is_some(),
+        };
+        assert!(there, "a binding to what is gone");
+    }
     for algorithm in Algorithm::ALL {
         let active: Vec<_> = index
             .keys()
@@ -120,6 +143,15 @@ fn check_against_model(log: &Log) {
     assert_eq!(index.role_count(), model.roles.len());
     assert_eq!(index.keys().count(), model.keys.len());
     assert_eq!(index.revoked_count(), model.revoked.len());
+    assert_eq!(index.policy_count(), model.policies.len());
+    assert_eq!(index.policy_binding_count(), model.bindings.len());
+    for (id, expected) in &model.bindings {
+        let found = index.policy_binding(*id).expect("in the model");
+        assert_eq!(found.judgement, expected.judgement);
+        assert_eq!(found.previous.as_deref(), expected.previous.as_ref());
+        let order: Vec<_> = index.bound(found.target).iter().map(|one| one.id).collect();
+        assert_eq!(order, model.bound(expected.target));
+    }
     let mut revocations = BTreeMap::<ApplicationId, u32>::new();
     for (jti, (application, _)) in &model.revoked {
         assert!(index.is_revoked(*jti));
@@ -149,6 +181,7 @@ fn check_against_model(log: &Log) {
             algorithm: entitled.algorithm,
             typ: entitled.typ,
             dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
+            bindings: entitled.bindings.iter().map(|one| one.id).collect(),
         });
         let expected = model.authorize(id, ask.scope, ask.resources);
         assert_eq!(found, expected, "{id} asks {ask:?}");
@@ -181,6 +214,15 @@ fn guarded(index: &Index, id: ApplicationId) -> BTreeSet<ApiId> {
     apis.map(|api| api.id).collect()
 }
 
+/// The bindings that an application's authority passes through.
+fn judged_by(index: &Index, id: ApplicationId) -> Vec<std::sync::Arc<PolicyBinding>> {
+    let mut bound = index.bound(PolicyTarget::Application(id)).to_vec();
+    if !potential(index, id).is_empty() {
+        bound.extend_from_slice(index.bound(PolicyTarget::ApiResource(MANAGEMENT)));
+    }
+    bound
+}
+
 /// Written without a look at how `authority.rs` decides it: an application that holds more than
 /// the actor has at most lost something, and nobody came to hold more than the actor.
 fn check_escalation(before: &Index, after: &Index, mine: &ScopeBits) {
@@ -207,6 +249,11 @@ fn check_escalation(before: &Index, after: &Index, mine: &ScopeBits) {
         };
         if potential(before, id).is_subset(mine) {
             continue;
+        }
+        let own = |index: &Index| index.bound(PolicyTarget::Application(id)).to_vec();
+        assert_eq!(own(after), own(before), "bindings of {id}");
+        if !potential(after, id).is_empty() {
+            assert_eq!(judged_by(after, id), judged_by(before, id));
         }
         assert_eq!(new.name, old.name);
         assert_eq!(new.labels, old.labels);
@@ -279,6 +326,10 @@ fn check_repeat(log: &mut Log, submission: &Submission) {
         }
         // It took the actor's own authority away.
         Err(Refusal::ActorUnusable { .. }) => {}
+        Err(Refusal::ActorNotPermitted { scope }) => {
+            let left = authority(&before, &submission.actor);
+            assert!(left.is_some_and(|left| !left.contains(scope.bit())));
+        }
         other => panic!("a repeat gave {other:?}"),
     }
     assert_eq!(log.index, before);

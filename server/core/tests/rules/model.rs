@@ -14,6 +14,17 @@ pub struct Model {
     pub roles: BTreeMap<RoleId, Names>,
     pub revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
     pub keys: BTreeMap<String, (Algorithm, &'static str)>,
+    pub policies: BTreeSet<PolicyDigest>,
+    pub bindings: BTreeMap<BindingId, Binding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub target: PolicyTarget,
+    pub mode: PolicyMode,
+    pub order: u32,
+    pub judgement: Judgement,
+    pub previous: Option<Judgement>,
 }
 
 #[derive(Clone)]
@@ -44,6 +55,7 @@ pub struct Answer {
     pub algorithm: Algorithm,
     pub typ: TokenType,
     pub dropped: Vec<String>,
+    pub bindings: Vec<BindingId>,
 }
 
 fn names(scopes: &[ScopeName]) -> Names {
@@ -207,6 +219,38 @@ impl Model {
                 let (_, state) = self.keys.remove(e.kid.as_str()).expect("a key");
                 assert_eq!(state, "retired");
             }
+            Event::PolicyUploaded(e) => assert!(self.policies.insert(e.digest)),
+            Event::PolicyRemoved(e) => {
+                assert!(self.policies.remove(&e.digest));
+                let used = |judgement: &Judgement| judgement.policy == e.digest;
+                for binding in self.bindings.values() {
+                    assert!(!used(&binding.judgement));
+                    assert!(!binding.previous.as_ref().is_some_and(used));
+                }
+            }
+            Event::PolicyBindingCreated(e) => {
+                let binding = Binding {
+                    target: e.target,
+                    mode: e.mode,
+                    order: e.order,
+                    judgement: e.judgement.clone(),
+                    previous: None,
+                };
+                assert!(self.bindings.insert(e.id, binding).is_none());
+            }
+            Event::PolicyBindingChanged(e) => {
+                let binding = self.bindings.get_mut(&e.id).expect("a binding");
+                assert_eq!(binding.target, e.target, "a binding never moves");
+                (binding.mode, binding.order) = (e.mode, e.order);
+                if binding.judgement != e.judgement {
+                    let old = std::mem::replace(&mut binding.judgement, e.judgement.clone());
+                    binding.previous = Some(old);
+                }
+            }
+            Event::PolicyBindingRemoved(e) => {
+                let gone = self.bindings.remove(&e.id).expect("a binding");
+                assert_eq!(gone.target, e.target);
+            }
             Event::TokenRevoked(e) => {
                 self.revoked.insert(e.jti, (e.application, e.expires_at));
             }
@@ -223,6 +267,14 @@ impl Model {
         let by_role = |name: &String| app.roles.iter().any(|id| self.roles[id].contains(name));
         let counts = |name: &&String| *mode == GrantMode::None || by_role(name);
         scopes.iter().filter(counts).cloned().collect()
+    }
+
+    /// The bindings of a target, in their order.
+    pub fn bound(&self, target: PolicyTarget) -> Vec<BindingId> {
+        let bound = self.bindings.iter().filter(|(_, one)| one.target == target);
+        let mut bound: Vec<_> = bound.map(|(id, one)| (one.order, *id)).collect();
+        bound.sort_unstable();
+        bound.into_iter().map(|(_, id)| id).collect()
     }
 
     fn available(&self, id: ApplicationId, api: ApiId) -> Names {
@@ -314,7 +366,13 @@ impl Model {
             let extra = app.settings.extra_audiences.iter();
             audience.extend(extra.map(ToString::to_string));
         }
+        let server = (!management).then_some(PolicyTarget::Server);
+        let targets = server
+            .into_iter()
+            .chain(order.iter().map(|api| PolicyTarget::ApiResource(*api)))
+            .chain([PolicyTarget::Application(id)]);
         Some(Answer {
+            bindings: targets.flat_map(|target| self.bound(target)).collect(),
             scopes: scopes.into_iter().collect(),
             audience,
             lifetime_seconds: lifetimes.min().expect("an API resource"),

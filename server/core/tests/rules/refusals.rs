@@ -26,7 +26,8 @@ variants! {
     ScopeRepeated ApplicationUnknown ApplicationIdTaken AudienceTaken IdentifierIsExtraAudience
     SecretUnknown SecretIdTaken GrantUnknown GrantExists RoleUnknown RoleNameTaken
     SigningKeyUnknown SigningKeyKidTaken SigningKeyState SigningKeyTooNew SigningKeyInUse
-    SigningKeyMissing TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
+    SigningKeyMissing PolicyUnknown PolicyBindingUnknown PolicyBindingUnchanged ClaimUndeclared
+    TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
     NotInitialized
 }
 
@@ -753,7 +754,7 @@ fn limits_reached() -> Vec<Case> {
     let all: Vec<&str> = long.iter().map(String::as_str).collect();
     let too_large = || {
         limit(
-            "bytes of one change; name fewer or shorter scopes",
+            "bytes of one change; name fewer or shorter things",
             limits::EVENT_BYTES - limits::ENVELOPE_BYTES,
         )
     };
@@ -911,6 +912,116 @@ fn about_the_actor() -> Vec<Case> {
     cases
 }
 
+fn about_policies() -> Vec<Case> {
+    let (id, digest) = (BindingId(0), policy_digest(1));
+    let courses = PolicyTarget::ApiResource(COURSES);
+    let uploaded = || given([(admin(), upload_policy(1))]);
+    let bound = || uploaded().and([(admin(), bind_policy(courses, 1))]);
+    let in_use = |number| Refusal::InUse {
+        users: vec![User {
+            entity: Entity::PolicyBinding(id),
+            name: parse(&format!("policy-{number}")),
+        }],
+        total: 1,
+    };
+    let undeclared = || Refusal::ClaimUndeclared {
+        claim: "sub".into(),
+    };
+    let with_claim = || judgement(1, 1, &["tier", "sub"]);
+    let changed = || {
+        let change = rebind_policy(id, judgement(2, 1, &[]));
+        bound().and([(admin(), upload_policy(2)), (admin(), change)])
+    };
+    let unbound = |command| base(command, Refusal::PolicyBindingUnknown { id });
+    let full = |target| {
+        let binding = (admin(), bind_policy(target, 1));
+        uploaded().and(std::iter::repeat_n(binding, limits::BINDINGS_PER_TARGET))
+    };
+    let policies = (0..=u8::MAX).map(|number| (admin(), upload_policy(number)));
+    let mut many = given_base();
+    for (i, (actor, command)) in policies.cycle().take(limits::POLICIES).enumerate() {
+        let Command::UploadPolicy {
+            bytes, descriptor, ..
+        } = command
+        else {
+            unreachable!("it uploads one")
+        };
+        let mut digest = policy_digest(9);
+        digest.0[..8].copy_from_slice(&(i as u64).to_be_bytes());
+        let command = Command::UploadPolicy {
+            digest,
+            bytes,
+            descriptor,
+        };
+        many = many.and([(actor, command)]);
+    }
+    let mut huge = upload_policy(1);
+    if let Command::UploadPolicy { descriptor, .. } = &mut huge {
+        descriptor.doc = "x".repeat(limits::EVENT_BYTES).into();
+    }
+    let bytes = limits::EVENT_BYTES - limits::ENVELOPE_BYTES;
+    vec![
+        base(bind_policy(courses, 1), Refusal::PolicyUnknown { digest }),
+        base(
+            Command::RemovePolicy { digest },
+            Refusal::PolicyUnknown { digest },
+        ),
+        case(
+            uploaded(),
+            bind_policy(PolicyTarget::ApiResource(NO_API), 1),
+            Refusal::ApiResourceUnknown { id: NO_API },
+        ),
+        case(
+            uploaded(),
+            bind_policy(PolicyTarget::Application(NOBODY), 1),
+            Refusal::ApplicationUnknown { id: NOBODY },
+        ),
+        unbound(rebind_policy(id, with_claim())),
+        unbound(Command::RollBackPolicyBinding { id }),
+        unbound(Command::UnbindPolicy { id }),
+        case(
+            uploaded(),
+            Command::BindPolicy {
+                target: courses,
+                mode: PolicyMode::Shadow,
+                order: 1,
+                judgement: with_claim(),
+            },
+            undeclared(),
+        ),
+        case(bound(), rebind_policy(id, with_claim()), undeclared()),
+        case(
+            bound(),
+            rebind_policy(id, judgement(2, 1, &[])),
+            Refusal::PolicyUnknown {
+                digest: policy_digest(2),
+            },
+        ),
+        case(
+            bound(),
+            Command::RollBackPolicyBinding { id },
+            Refusal::PolicyBindingUnchanged { id },
+        ),
+        case(bound(), Command::RemovePolicy { digest }, in_use(1)),
+        // It could come back by a rollback.
+        case(changed(), Command::RemovePolicy { digest }, in_use(2)),
+        case(
+            full(PolicyTarget::Server),
+            bind_policy(PolicyTarget::Server, 1),
+            limit("policies bound to one target", limits::BINDINGS_PER_TARGET),
+        ),
+        case(
+            many,
+            upload_policy(1),
+            limit("policies; remove some that are not bound", limits::POLICIES),
+        ),
+        base(
+            huge,
+            limit("bytes of one change; name fewer or shorter things", bytes),
+        ),
+    ]
+}
+
 #[test]
 fn every_refusal_is_given_for_its_reason() {
     let groups = [
@@ -920,6 +1031,7 @@ fn every_refusal_is_given_for_its_reason() {
         keys_and_tokens(),
         values(),
         limits_reached(),
+        about_policies(),
         about_the_actor(),
     ];
     // The two that are about more than actor and command; `commands.rs` shows when.
