@@ -162,9 +162,10 @@ pub fn check_properties<P: Policy>(request: &Request, settings: &[Named]) -> Res
 }
 
 /// Claims that no policy can add, since the server sets them.
-pub const RESERVED_CLAIMS: [&str; 18] = [
+pub const RESERVED_CLAIMS: [&str; 21] = [
     "acr",
     "act",
+    "active",
     "amr",
     "aud",
     "auth_time",
@@ -181,6 +182,8 @@ pub const RESERVED_CLAIMS: [&str; 18] = [
     "scope",
     "sid",
     "sub",
+    "token_type",
+    "username",
 ];
 
 /// What a server refuses in an outcome, whoever made it: wider than the request, or not declared by

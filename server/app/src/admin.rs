@@ -18,6 +18,7 @@ mod open;
 mod openapi;
 mod page;
 mod path;
+mod policies;
 mod query;
 mod read;
 mod roles;
@@ -31,7 +32,7 @@ pub use call::{Answer, Call};
 pub use failure::Failure;
 pub use open::{Request, open, run};
 pub use openapi::document;
-pub use routes::{Kind, Method, Parameter, Route, routes};
+pub use routes::{Kind, Media, Method, Parameter, Route, routes};
 
 /// What becomes of a call.
 pub type Outcome = Result<Answer, Failure>;

@@ -5,6 +5,7 @@ use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
+use crate::policies::Policies;
 use crate::telemetry::{CommandOutcome, Entity, Metrics};
 use crate::token::{self, TokenFault, ValidatedToken};
 use arc_swap::ArcSwap;
@@ -30,6 +31,13 @@ pub struct App {
     pub key_store: Arc<KeyStore>,
     /// The texts of reasons, which can be deleted.
     pub notes: Arc<Notes>,
+    /// The policies, ready to be asked.
+    pub policies: Arc<Policies>,
+    /// Held by whoever changes what is bound, from making a policy ready to its event: so that
+    /// nobody takes away meanwhile what was made ready.
+    pub(crate) binding: tokio::sync::Mutex<()>,
+    /// Held by whoever uploads a policy.
+    pub(crate) uploads: tokio::sync::Mutex<()>,
     /// What counts and measures.
     pub metrics: Arc<Metrics>,
     /// Whose word about client addresses is taken.
@@ -150,7 +158,21 @@ impl App {
                 self.discard_key(kid).await;
             }
         }
+        if events().any(is_about_bindings) {
+            self.settle_policies().await;
+        }
         Ok(receipt)
+    }
+
+    /// Makes ready what the published index has bound, and forgets the rest. What cannot be made
+    /// ready denies its tokens, loudly.
+    pub async fn settle_policies(&self) {
+        let (policies, index) = (Arc::clone(&self.policies), self.index());
+        let settled = tokio::task::spawn_blocking(move || policies.settle(&index)).await;
+        match settled {
+            Ok(missing) => self.metrics.policies_unavailable(missing),
+            Err(error) => tracing::error!(%error, "bound policies could not be made ready"),
+        }
     }
 
     /// Makes a signing key and seals its private part in the key store. It counts for nothing
@@ -228,6 +250,8 @@ impl App {
         let sizes = [
             (Entity::ApiResources, index.api_count()),
             (Entity::Applications, index.application_count()),
+            (Entity::Policies, index.policy_count()),
+            (Entity::PolicyBindings, index.policy_binding_count()),
             (Entity::RevokedTokens, index.revoked_count()),
             (Entity::Roles, index.role_count()),
             (Entity::SigningKeys, index.keys().count()),
@@ -235,6 +259,7 @@ impl App {
         for (entity, count) in sizes {
             self.metrics.index_size(entity, count);
         }
+        self.metrics.sandboxes_in_use(self.policies.in_use());
         self.metrics.log_head(index.head().unwrap_or_default());
         self.metrics.writer_healthy(self.ledger.is_healthy());
         self.metrics
@@ -308,6 +333,15 @@ fn is_about_keys(event: &Event) -> bool {
             | Event::SigningKeyRetired(_)
             | Event::SigningKeyRevoked(_)
             | Event::SigningKeyRemoved(_)
+    )
+}
+
+fn is_about_bindings(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PolicyBindingCreated(_)
+            | Event::PolicyBindingChanged(_)
+            | Event::PolicyBindingRemoved(_)
     )
 }
 

@@ -9,6 +9,7 @@ use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::net::TrustedProxies;
+use crate::policies::{Policies, PoliciesError};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use writ_ledger::{
     DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
     Notes, Progress, RandomIds, issuance_file_number, open_engine,
 };
+use writ_sandbox::Compiler;
 
 /// The name of the first administrator where none is given.
 const ADMINISTRATOR: &str = "Administrator";
@@ -63,6 +65,18 @@ pub enum BootstrapError {
     /// A credentials file.
     #[error(transparent)]
     Credentials(#[from] CredentialsFileError),
+    /// The sandbox of policies, or a policy that is built in.
+    #[error("policies: {0}")]
+    Policies(String),
+}
+
+impl From<PoliciesError> for BootstrapError {
+    fn from(error: PoliciesError) -> Self {
+        match error {
+            PoliciesError::Disk(fault) => Self::Disk(fault),
+            PoliciesError::Sandbox(error) => Self::Policies(error.to_string()),
+        }
+    }
 }
 
 /// What `init` and `recover` can be told.
@@ -230,6 +244,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Makes secrets and ids.
     pub random: Arc<dyn Random>,
+    /// Compiles policies.
+    pub compiler: Compiler,
 }
 
 /// Opens a data directory that has a log: replays it, parses the keys, records the start.
@@ -241,11 +257,13 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuer,
         clock,
         random,
+        compiler,
     } = surroundings;
     let data = DataDir::open(&config.data_dir)?;
     let engine = open_engine(&data, engine_kind(config)?, None)?;
-    let master = sealing(&config.master_key()?);
-    let key_store = KeyStore::open(&data, engine.log_id(), master, false)?;
+    let master_key = config.master_key()?;
+    let key_store = KeyStore::open(&data, engine.log_id(), sealing(&master_key), false)?;
+    let policies = Policies::open(&data, master_key.expose(), compiler)?;
     let metrics = Arc::new(Metrics::new());
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
     let ledger = open_ledger(engine, &clock, &ids, &metrics)?;
@@ -260,7 +278,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     }
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
-        engine: ledger.engine_name().into(),
+        engine: policies.engine().into(),
     };
     execute(&ledger, "start", CommandId(ids.next_id()), start)?;
     let app = App {
@@ -269,6 +287,9 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuances,
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
+        policies: Arc::new(policies),
+        binding: tokio::sync::Mutex::default(),
+        uploads: tokio::sync::Mutex::default(),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
         clock,
@@ -285,6 +306,8 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     };
     replace_lost_keys(&app)?;
     app.forget_stray_keys();
+    let missing = app.policies.settle(&app.index());
+    app.metrics.policies_unavailable(missing);
     Ok(app)
 }
 

@@ -5,10 +5,12 @@ use crate::app::{App, ExecuteError};
 use crate::bootstrap::BootstrapError;
 use crate::credentials::Secret;
 use crate::credentials_file::CredentialsFile;
+use crate::policies::PolicyFault;
 use std::path::{Path, PathBuf};
 use writ_core::{
-    Actor, Algorithm, ApiId, ApplicationId, Command, GrantMode, Labels, NewScope, NewSecret,
-    ScopeName, SecretId, Submission, TokenProfile, TokenSettings,
+    Actor, Algorithm, ApiId, ApplicationId, Command, GrantMode, Judgement, Labels, NewScope,
+    NewSecret, PolicyMode, PolicyTarget, PolicyValue, ScopeName, SecretId, Submission,
+    TokenProfile, TokenSettings,
 };
 
 /// The identifier of the demo's API resource: the audience of its tokens.
@@ -23,6 +25,14 @@ const SCOPES: [(&str, &str); 5] = [
 ];
 
 const GRANTED: [&str; 2] = ["courses:publish", "courses:read-approved"];
+
+/// The policy that judges the demo's tokens, built beforehand: nobody needs a WebAssembly toolchain
+/// to run the demo. `policies/build-demo.sh` builds it, and a test compares it with its source.
+const POLICY: &[u8] =
+    include_bytes!("../../../policies/lifetime_cap_by_scope/lifetime_cap_by_scope.wasm");
+
+/// Tokens that can publish live for five minutes.
+const CAP: &str = "courses:publish=300";
 
 /// What the job asks for, as the article writes it.
 const ASKED: &str = "courses:read-approved courses:publish";
@@ -60,6 +70,7 @@ pub fn register(app: &App, data_dir: &Path, ca: Option<&str>) -> Result<Demo, Bo
         Some(api) => api.id,
         None => create_api(app)?,
     };
+    bind_policy(app, api)?;
     let before = CredentialsFile::read(&path)?;
     let known = before
         .as_ref()
@@ -106,6 +117,42 @@ fn create_api(app: &App) -> Result<ApiId, BootstrapError> {
     let index = execute(app, command)?.index;
     let api = index.api_identified(IDENTIFIER).map(|api| api.id);
     Ok(api.expect("the receipt's index holds what the command created"))
+}
+
+/// Binds the demo's policy, unless something is bound already: then somebody plays with it.
+fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
+    let fault = |fault: PolicyFault| BootstrapError::Policies(fault.to_string());
+    let target = PolicyTarget::ApiResource(api);
+    let (digest, descriptor) = app.policies.upload(POLICY).map_err(fault)?;
+    if app.index().policy(digest).is_some() || !app.index().bound(target).is_empty() {
+        return Ok(());
+    }
+    execute(
+        app,
+        Command::UploadPolicy {
+            digest,
+            bytes: POLICY.len() as u64,
+            descriptor: Box::new(descriptor),
+        },
+    )?;
+    let settings = [("caps".into(), PolicyValue::Texts(vec![CAP.into()]))].into();
+    let settings_digest = app.policies.prepare(digest, &settings).map_err(fault)?;
+    let judgement = Judgement {
+        policy: digest,
+        settings,
+        settings_digest,
+        claims: Vec::new(),
+    };
+    execute(
+        app,
+        Command::BindPolicy {
+            target,
+            mode: PolicyMode::Enforce,
+            order: 100,
+            judgement,
+        },
+    )?;
+    Ok(())
 }
 
 fn create_job(app: &App, api: ApiId) -> Result<(ApplicationId, String), BootstrapError> {

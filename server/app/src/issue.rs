@@ -8,10 +8,10 @@
 //! ```no_run
 //! # async fn f(app: &writ::app::App, request: &writ::issue::Request<'_>, e: writ::issue::Entitlement) -> Result<String, writ::issue::IssueError> {
 //! use writ::issue::{judge, record, sign};
-//! let permit = judge(e, request)?;
+//! let permit = judge(app, e, request)?;
 //! let signed = sign(app, permit)?;
 //! let recorded = record(app, request, signed).await?;
-//! Ok(recorded.into_answer().access_token)
+//! Ok(recorded.into_answer().access_token().to_owned())
 //! # }
 //! ```
 //! An unjudged entitlement is no [`Permit`]:
@@ -20,29 +20,58 @@
 //! use writ::issue::{judge, record, sign};
 //! let signed = sign(app, e)?;
 //! let recorded = record(app, request, signed).await?;
-//! Ok(recorded.into_answer().access_token)
+//! Ok(recorded.into_answer().access_token().to_owned())
 //! # }
 //! ```
 //! A signed token that was not recorded has no answer in it:
 //! ```compile_fail,E0599
 //! # async fn f(app: &writ::app::App, request: &writ::issue::Request<'_>, e: writ::issue::Entitlement) -> Result<String, writ::issue::IssueError> {
 //! use writ::issue::{judge, record, sign};
-//! let permit = judge(e, request)?;
+//! let permit = judge(app, e, request)?;
 //! let signed = sign(app, permit)?;
-//! Ok(signed.into_answer().access_token)
+//! Ok(signed.into_answer().access_token().to_owned())
 //! # }
 //! ```
-//! Nobody else makes a permit:
+//! Nobody else makes a permit, a recorded token or an answer; each can be named and taken apart
+//! where it may be, so that it is not for another reason that these do not compile:
+//! ```
+//! # use writ::issue::{Entitlement, Judged, Permit, RecordedToken, SignedToken, TokenAnswer};
+//! fn names(_: Entitlement, Permit { .. }: Permit, RecordedToken { .. }: RecordedToken) {}
+//! fn parts(TokenAnswer { .. }: &TokenAnswer, answer: &TokenAnswer) -> String {
+//!     answer.access_token().to_owned()
+//! }
+//! ```
 //! ```compile_fail,E0451
-//! # fn f(entitlement: writ::issue::Entitlement) -> writ::issue::Permit {
-//! writ::issue::Permit { entitlement }
-//! # }
+//! # use writ::issue::{Entitlement, Judged, Permit};
+//! fn unjudged(entitlement: Entitlement, judged: Judged) -> Permit {
+//!     Permit { entitlement, terms: None, judged }
+//! }
+//! ```
+//! ```compile_fail,E0451
+//! # use writ::issue::{RecordedToken, SignedToken};
+//! fn unrecorded(signed: SignedToken) -> RecordedToken {
+//!     RecordedToken { signed }
+//! }
+//! ```
+//! ```compile_fail,E0451
+//! # use writ::issue::TokenAnswer;
+//! fn made_up(access_token: String, scope: String) -> TokenAnswer {
+//!     TokenAnswer { access_token, expires_in_seconds: 60, scope }
+//! }
+//! ```
+//! ```compile_fail,E0616
+//! # use writ::issue::SignedToken;
+//! fn unrecorded(signed: SignedToken) -> writ::issue::TokenAnswer {
+//!     signed.answer
+//! }
 //! ```
 
 mod authenticate;
 mod entitle;
 mod error;
+pub mod facts;
 mod judge;
+pub mod panel;
 mod record;
 mod sign;
 #[cfg(test)]
@@ -50,12 +79,14 @@ mod tests;
 
 pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
 pub use entitle::{Entitlement, entitle};
-pub use error::{IssueError, denial_code};
-pub use judge::{Permit, judge};
+pub use error::{IssueError, denial_code, objection_code};
+pub use judge::{GRANT_TYPE, Judged, NotPermitted, Permit, judge};
+pub use panel::Objection;
 pub use record::{RecordedToken, record};
 pub use sign::{SignedToken, TokenAnswer, sign};
 
 use crate::app::App;
+use facts::Facts;
 use std::net::IpAddr;
 use writ_core::Ask;
 
@@ -68,8 +99,24 @@ pub struct Request<'a> {
     pub ask: Ask<'a>,
     /// Where it calls from, by the trusted proxies' word.
     pub source: IpAddr,
+    /// The header `User-Agent`, as far as it is text.
+    pub user_agent: Option<&'a str>,
+    /// SHA-256 of the client's certificate, by a trusted proxy's word.
+    pub client_cert: Option<[u8; 32]>,
     /// The W3C trace context of the request.
     pub traceparent: &'a str,
+}
+
+impl Request<'_> {
+    /// What policies can be told of it.
+    fn facts<'f>(&'f self, auth_method: &'f str) -> Facts<'f> {
+        Facts {
+            auth_method: Some(auth_method),
+            user_agent: self.user_agent,
+            ip: Some(self.source),
+            client_cert: self.client_cert,
+        }
+    }
 }
 
 /// How often the path runs when what it was decided by changes under it: once, and twice more.
@@ -109,6 +156,6 @@ fn decide(
     request: &Request<'_>,
 ) -> Result<SignedToken, IssueError> {
     let entitlement = entitle(index, application.clone(), request.ask)?;
-    let permit = judge(entitlement, request)?;
+    let permit = judge(app, entitlement, request)?;
     sign(app, permit)
 }

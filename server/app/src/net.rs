@@ -1,6 +1,9 @@
 //! Who is on the other end of a connection: networks, trusted proxies, and the headers that only
 //! a trusted proxy may set. What listens and serves is elsewhere.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -171,6 +174,16 @@ impl TrustedProxies {
     }
 }
 
+/// SHA-256 of the certificate in a `Client-Cert` header: DER as a byte sequence of structured fields
+/// (RFC 9440 §2.1, RFC 9651 §3.3.5).
+#[must_use]
+pub fn certificate_sha256(value: &[u8]) -> Option<[u8; 32]> {
+    let base64 = value.trim_ascii().strip_prefix(b":")?.strip_suffix(b":")?;
+    let der = STANDARD.decode(base64).ok()?;
+    // A certificate is a SEQUENCE; what else is in it is for those who verified it.
+    (der.first() == Some(&0x30)).then(|| Sha256::digest(&der).into())
+}
+
 /// One entry of `X-Forwarded-For`: an address, some proxies add the port.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches([' ', '\t']);
@@ -194,6 +207,16 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_der_in_a_byte_sequence() {
+        // SHA-256 of 30 00.
+        let digest = certificate_sha256(b" :MAA=: ").unwrap();
+        assert_eq!(digest[..4], [0xe4, 0xf6, 0x0d, 0x0a]);
+        for bad in ["", ":", "MAA=", ":MAA:", ":AAA=:", ":MAA=", "::"] {
+            assert_eq!(certificate_sha256(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

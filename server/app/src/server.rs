@@ -8,6 +8,7 @@ use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::demo::{self, Demo};
 use crate::http::{self, Manners};
 use crate::maintenance;
+use crate::policies;
 use crate::tls::{self, Certificate, TlsError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
@@ -109,6 +110,7 @@ pub fn run(mut config: Config, options: Options) -> Result<(), ServeError> {
         issuer: issuer.clone(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        compiler: policies::compiler(),
     };
     let app = Data::new(bootstrap::open(&config, surroundings)?);
     let (certificate, ca) = certificate(&config, &app, options.self_signed)?;

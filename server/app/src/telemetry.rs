@@ -16,10 +16,12 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use writ_core::{Algorithm, Position};
+use writ_core::{Algorithm, PolicyMode, Position};
+use writ_sandbox::Decision;
 
 use crate::clock::Random;
 use crate::config::LogFormat;
+use crate::issue::panel::Opinion;
 
 /// Logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -293,12 +295,42 @@ label! {
     ApiResources = "api_resources",
     /// Applications.
     Applications = "applications",
+    /// Policies.
+    Policies = "policies",
+    /// Bindings of policies.
+    PolicyBindings = "policy_bindings",
     /// Live revocations of single tokens.
     RevokedTokens = "revoked_tokens",
     /// Roles.
     Roles = "roles",
     /// Signing keys.
     SigningKeys = "signing_keys",
+}
+
+label! {
+    /// What a policy said about a token.
+    PolicyAnswer, "verdict":
+    /// There may be one, perhaps a smaller one.
+    Permit = "permit",
+    /// There is none.
+    Deny = "deny",
+    /// Nothing that counts, which denies.
+    Fault = "fault",
+    /// It could not be asked: the server's trouble.
+    Unavailable = "unavailable",
+}
+
+impl PolicyAnswer {
+    fn of(opinion: &Opinion) -> Self {
+        match &opinion.answer {
+            Ok(outcome) => match outcome.decision {
+                Decision::Allow(_) => Self::Permit,
+                Decision::Deny(_) => Self::Deny,
+            },
+            Err(trouble) if trouble.is_servers() => Self::Unavailable,
+            Err(_) => Self::Fault,
+        }
+    }
 }
 
 type Labels = [(&'static str, &'static str); 1];
@@ -311,6 +343,11 @@ pub struct Metrics {
     tokens_issued: Vec<Counter>,
     token_errors: Vec<Counter>,
     admin_commands: Vec<Counter>,
+    policy_verdicts: Vec<Counter>,
+    policy_shadow_verdicts: Vec<Counter>,
+    policy_seconds: Histogram,
+    policies_unavailable: Gauge,
+    sandboxes_in_use: Gauge,
     request_seconds: Vec<Histogram>,
     index_entities: Vec<Gauge>,
     log_head: Gauge,
@@ -322,6 +359,11 @@ pub struct Metrics {
     writer_healthy: Gauge,
     issuance_healthy: Gauge,
 }
+
+/// 3 µs to 30 ms, in steps of about three.
+const VERDICT_SECONDS: [f64; 9] = [
+    0.000_003, 0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03,
+];
 
 /// 100 µs to 10 s, in steps of about three.
 const SECONDS: [f64; 11] = [
@@ -365,6 +407,29 @@ impl Metrics {
             outcomes,
         );
 
+        let verdicts = || {
+            let answers = PolicyAnswer::ALL.iter();
+            answers.map(|answer| (PolicyAnswer::LABEL, answer.as_str()))
+        };
+        let policy_verdicts = counters(
+            &mut registry,
+            "policy_verdicts",
+            "Verdicts of policies that are enforced",
+            verdicts(),
+        );
+        let policy_shadow_verdicts = counters(
+            &mut registry,
+            "policy_shadow_verdicts",
+            "Verdicts of policies in shadow, which are not obeyed",
+            verdicts(),
+        );
+        let policy_seconds = Histogram::new(VERDICT_SECONDS);
+        registry.register(
+            "policy_verdict_duration_seconds",
+            "Time of a verdict, its sandbox included",
+            policy_seconds.clone(),
+        );
+
         let requests: Family<Labels, Histogram> = Family::new_with_constructor(histogram);
         let name = "request_duration_seconds";
         registry.register(name, "Time from request to answer", requests.clone());
@@ -389,6 +454,11 @@ impl Metrics {
             gauge
         };
         let log_head = gauge("log_head_position", "Position of the newest event");
+        let policies_unavailable = gauge(
+            "policies_unavailable",
+            "Bindings whose policy cannot be asked: their tokens are refused",
+        );
+        let sandboxes_in_use = gauge("policy_sandboxes_in_use", "Verdicts being made");
         let issuance_waiting = gauge("issuance_waiting", "Records waiting for their commit");
         let writer_healthy = gauge("writer_healthy", "1 while the admin log takes commands");
         let issuance_healthy = gauge("issuance_healthy", "1 while tokens can be recorded");
@@ -419,6 +489,11 @@ impl Metrics {
             tokens_issued,
             token_errors,
             admin_commands,
+            policy_verdicts,
+            policy_shadow_verdicts,
+            policy_seconds,
+            policies_unavailable,
+            sandboxes_in_use,
             request_seconds,
             index_entities,
             log_head,
@@ -452,6 +527,32 @@ impl Metrics {
         if let Some(counter) = self.admin_commands.get(outcome as usize) {
             counter.inc();
         }
+    }
+
+    /// Policies were asked about a token.
+    pub fn judged(&self, opinions: &[Opinion]) {
+        for opinion in opinions {
+            let counters = match opinion.binding.mode {
+                PolicyMode::Enforce => &self.policy_verdicts,
+                PolicyMode::Shadow => &self.policy_shadow_verdicts,
+            };
+            if let Some(counter) = counters.get(PolicyAnswer::of(opinion) as usize) {
+                counter.inc();
+            }
+            self.policy_seconds.observe(f64::from(opinion.micros) / 1e6);
+        }
+    }
+
+    /// How many bindings cannot be asked.
+    pub fn policies_unavailable(&self, bindings: usize) {
+        let bindings = i64::try_from(bindings).unwrap_or(i64::MAX);
+        self.policies_unavailable.set(bindings);
+    }
+
+    /// How many verdicts are being made.
+    pub fn sandboxes_in_use(&self, sandboxes: u64) {
+        let sandboxes = i64::try_from(sandboxes).unwrap_or(i64::MAX);
+        self.sandboxes_in_use.set(sandboxes);
     }
 
     /// A request was answered.

@@ -19,8 +19,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 use writ_core::{
-    Actor, ApiId, ApplicationId, Command, GrantMode, Identifier, Labels, NewScope, NewSecret,
-    SecretId, Submission, TokenProfile, TokenSettings,
+    Actor, ApiId, ApplicationId, BindingId, Command, Event, GrantMode, Identifier, Judgement,
+    Labels, NewScope, NewSecret, PolicyMode, PolicySettings, PolicyTarget, SecretId, Submission,
+    TokenProfile, TokenSettings,
 };
 
 /// The issuer of test servers.
@@ -140,6 +141,7 @@ impl TestServer {
             issuer: config.issuer.clone().expect("set above"),
             clock: Arc::<ManualClock>::clone(clock),
             random: Arc::new(SeededRandom::new(clock.now().0)),
+            compiler: writ_sandbox::Compiler::InProcess,
         };
         blocking(|| bootstrap::open(config, surroundings)).expect("the data directory opens")
     }
@@ -253,6 +255,57 @@ impl TestServer {
             request = request.set_json(body);
         }
         self.send(request).await
+    }
+
+    /// Uploads a module by the admin API.
+    pub(crate) async fn upload(&self, token: &str, module: Vec<u8>) -> Answer {
+        let request = TestRequest::post()
+            .uri("/api/v1/policies")
+            .insert_header(("authorization", format!("Bearer {token}")))
+            .insert_header(("content-type", "application/wasm"));
+        self.send(request.set_payload(module)).await
+    }
+
+    /// Uploads and binds a policy without HTTP, with these claims permitted.
+    pub(crate) async fn bind(
+        &self,
+        target: PolicyTarget,
+        mode: PolicyMode,
+        module: &[u8],
+        claims: &[&str],
+    ) -> BindingId {
+        let judgement = self.judgement(module, claims).await;
+        let bind = Command::BindPolicy {
+            target,
+            mode,
+            order: 100,
+            judgement,
+        };
+        let receipt = self.execute(bind).await;
+        match receipt.events.first().map(|first| &first.event) {
+            Some(Event::PolicyBindingCreated(event)) => event.id,
+            other => panic!("bound nothing: {other:?}"),
+        }
+    }
+
+    /// Uploads a policy and makes it ready.
+    pub(crate) async fn judgement(&self, module: &[u8], claims: &[&str]) -> Judgement {
+        let policies = &self.app.policies;
+        let (policy, descriptor) = blocking(|| policies.upload(module)).expect("a policy");
+        self.execute(Command::UploadPolicy {
+            digest: policy,
+            bytes: module.len() as u64,
+            descriptor: Box::new(descriptor),
+        })
+        .await;
+        let settings = PolicySettings::new();
+        let settings_digest = blocking(|| policies.prepare(policy, &settings)).expect("ready");
+        Judgement {
+            policy,
+            settings,
+            settings_digest,
+            claims: claims.iter().map(|claim| (*claim).into()).collect(),
+        }
     }
 
     /// Carries out a command as an operator, without HTTP.

@@ -30,6 +30,9 @@ pub struct Claims<'a> {
     /// The scopes, separated by spaces (RFC 8693 §4.2); left out when there are none.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub scope: Cow<'a, str>,
+    /// What policies added, by name. None of these is a claim above.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `aud` (RFC 7519 §4.1.3): one value as a string, several as an array.
@@ -126,7 +129,7 @@ impl ValidatedToken {
 }
 
 /// Longest token that is looked at, in bytes: more than all limits of a request together can make.
-const TOKEN_BYTES_MAX: usize = 32 * 1024;
+const TOKEN_BYTES_MAX: usize = 48 * 1024;
 /// How far the clock may have been set back since a token was made.
 const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
 

@@ -2,9 +2,9 @@
 //! Pure and quick: it reads one version of the index and says so.
 
 use crate::{
-    Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, OmittedScopes,
-    PolicyBinding, PolicyTarget, Position, ScopeBits, ScopeName, TokenType, UnauthorizedScopes,
-    limits,
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, Name,
+    OmittedScopes, PolicyBinding, PolicyTarget, Position, ScopeBits, ScopeName, TokenType,
+    UnauthorizedScopes, limits,
 };
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub struct Entitled {
     /// each API resource, of the application. The management API's tokens are not judged by those
     /// of the server: a bad policy must not lock administrators out.
     pub bindings: Vec<Arc<PolicyBinding>>,
+    /// The names of the application's roles, sorted: what policies are told.
+    pub roles: Vec<Name>,
 }
 
 impl Entitled {
@@ -228,6 +230,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         .collect();
     Ok(Entitled {
         bindings,
+        roles: role_names(index, application),
         audience: audience(application, &apis),
         application: Arc::clone(application),
         apis,
@@ -275,6 +278,13 @@ fn version(
         .chain([application.version, index.settings().version])
         .max()
         .unwrap_or_default()
+}
+
+fn role_names(index: &Index, application: &Application) -> Vec<Name> {
+    let roles = application.roles.iter().filter_map(|id| index.role(*id));
+    let mut names: Vec<Name> = roles.map(|role| role.name.clone()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Whose policies judge a token, in their order.

@@ -17,8 +17,11 @@ pub struct IssuanceRecord {
     pub v: u8,
     /// The decision's id: the `jti` of the token, if there is one.
     pub id: Jti,
-    /// When it was decided.
+    /// When it was decided, on the time line of the log.
     pub at: Millis,
+    /// The clock at that moment, where it was another: what the policies were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Millis>,
     /// About whom.
     pub application: ApplicationId,
     /// How the application proved who it is.
@@ -43,10 +46,12 @@ pub struct IssuanceRecord {
     /// What each policy said, in the order in which they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyRecord>,
-    /// SHA-256 of the input that the policies saw, in hexadecimal.
+    /// SHA-256 of the request that the policies were asked about, in hexadecimal: with all
+    /// attributes that any of them reads; each saw those that it reads itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Box<str>>,
-    /// The attributes of that input which are not in the log: those the policies read.
+    /// The attributes of that request which nothing else here says: those the policies read, but
+    /// for `time.*` and `auth.method`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
     /// The fingerprint of the engine that ran the policies.
@@ -106,11 +111,20 @@ pub struct PolicyRecord {
     pub shadow: bool,
     /// Its answer.
     pub verdict: Verdict,
-    /// What it had to say, for auditors.
+    /// What it had to say, for auditors, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<Box<str>>,
+    pub notes: Vec<PolicyNote>,
     /// The fuel it burnt.
     pub fuel: u64,
+}
+
+/// Something that a policy had to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyNote {
+    /// What it is about.
+    pub name: Box<str>,
+    /// What it says.
+    pub text: Box<str>,
 }
 
 /// The answer of one policy.
@@ -131,11 +145,18 @@ pub enum Verdict {
     },
     /// It denies.
     Deny {
+        /// One of the codes that its descriptor lists.
+        code: Box<str>,
         /// Why, for auditors.
         reason: Box<str>,
+        /// What the application is told, if anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<Box<str>>,
     },
     /// It did not answer, or answered nonsense. Counts as a denial.
     Fault {
+        /// What kind of trouble.
+        code: Box<str>,
         /// What happened.
         reason: Box<str>,
     },
@@ -151,7 +172,7 @@ mod tests {
     fn golden_records_stay_as_they_are() {
         for text in [
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000001","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_basic","id":"00000000000000000000000009"},"as_of":41,"asked":["courses:publish"],"granted":["courses:publish"],"resources":["https://courses.example/api"],"address":"192.0.2.7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","kid":"k1","alg":"ES256","exp":"2025-11-25T09:15:00.000Z","outcome":"granted"}"#,
-            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":["n"],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"reason":"weekend"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","clock":"2025-11-25T08:00:00.000Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":[{"name":"n","text":"t"}],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"code":"hours","reason":"weekend","description":"not now"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"code":"out_of_fuel","reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000003","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_post","id":"x"},"as_of":0,"outcome":{"fault":{"reason":"no key"}}}"#,
         ] {
             let record: IssuanceRecord = serde_json::from_str(text).unwrap();

@@ -71,7 +71,7 @@ pub use fault::{Fault, LogId};
 pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording, Reserve};
 pub use issuance_file::{SealedFile, number as issuance_file_number};
 pub use issuance_record::{
-    Credential, IssuanceRecord, Outcome, PolicyRecord, RECORD_VERSION, Verdict,
+    Credential, IssuanceRecord, Outcome, PolicyNote, PolicyRecord, RECORD_VERSION, Verdict,
 };
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{

@@ -1,7 +1,9 @@
 //! What a policy says about itself: whether it may say so, and what settings that makes of those
 //! that a binding gives.
 
-use crate::limits::{DESCRIPTOR_ENTRIES, DOC_BYTES, NAME_BYTES, Rejected, TEXT_BYTES, brief};
+use crate::limits::{
+    DESCRIPTOR_ENTRIES, DOC_BYTES, NAME_BYTES, POLICY_NAME_BYTES, Rejected, TEXT_BYTES, brief,
+};
 use crate::output::{self, RESERVED_CLAIMS};
 use crate::types::{Descriptor, Named, Problem, Setting, SettingKind, Value};
 use std::collections::BTreeSet;
@@ -53,13 +55,16 @@ impl Descriptor {
     /// Whether a policy may describe itself so.
     pub(crate) fn check(&self) -> Result<(), Rejected> {
         let mut reasons = Vec::new();
-        if !word(&self.name) {
-            reasons.push(
-                "the policy's name must be of lower-case letters, digits, `-` and `_`".to_owned(),
-            );
+        if !word(&self.name) || self.name.len() > POLICY_NAME_BYTES {
+            reasons.push(format!(
+                "the policy's name must be of at most {POLICY_NAME_BYTES} lower-case letters, \
+                 digits, `-`, `_` and `.`"
+            ));
         }
-        if self.version.is_empty() || self.version.len() > NAME_BYTES {
-            reasons.push("the policy's version is empty or too long".to_owned());
+        if !fit_name(&self.version) {
+            reasons.push(
+                "the policy's version is empty, too long or has control characters".to_owned(),
+            );
         }
         if self.doc.len() > DOC_BYTES {
             reasons.push(format!("the documentation has more than {DOC_BYTES} bytes"));

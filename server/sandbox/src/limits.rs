@@ -19,6 +19,8 @@ pub const LIFTED_BYTES: usize = 64 << 10;
 /// A compiled module.
 pub const ARTEFACT_BYTES: usize = 8 << 20;
 
+/// The name of a policy.
+pub const POLICY_NAME_BYTES: usize = 64;
 /// The names of settings, attributes, claims, notes and codes.
 pub const NAME_BYTES: usize = 128;
 /// A text for people or for the audit log: reasons, descriptions, notes, faults.
@@ -27,10 +29,14 @@ pub const TEXT_BYTES: usize = 1_024;
 pub const DOC_BYTES: usize = 8_192;
 /// Notes of an outcome.
 pub const NOTES: usize = 32;
+/// All notes of an outcome, names included: they are in the record of every issuance.
+pub const NOTES_BYTES: usize = 4_096;
 /// Claims of an outcome.
 pub const CLAIMS: usize = 32;
 /// One claim's value; it ends in every token.
 pub const CLAIM_BYTES: usize = 4_096;
+/// All claims of an outcome, names included.
+pub const CLAIMS_BYTES: usize = 8_192;
 /// How deep a JSON claim nests.
 pub const JSON_DEPTH: usize = 16;
 /// Entries of each list in a descriptor.

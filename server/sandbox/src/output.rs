@@ -2,11 +2,14 @@
 //! "a policy only shrinks what is granted" is enforced, so that trying a policy shows the same.
 
 use crate::descriptor::fit_name;
-use crate::limits::{CLAIM_BYTES, CLAIMS, JSON_DEPTH, NOTES, TEXT_BYTES, brief};
+use crate::limits::{
+    CLAIM_BYTES, CLAIMS, CLAIMS_BYTES, JSON_DEPTH, NOTES, NOTES_BYTES, TEXT_BYTES, brief,
+};
 use crate::trouble::Trouble;
-use crate::types::{Decision, Denial, Descriptor, Grant, Note, Outcome, Request, Value};
+use crate::types::{Decision, Denial, Descriptor, Grant, Named, Note, Outcome, Request, Value};
 
-/// The claims that say who, for whom, what and how long. No policy touches them.
+/// The claims that say who, for whom, what and how long, and the members that an answer of
+/// introspection has beside them (RFC 7662 §2.2). No policy touches them.
 pub const RESERVED_CLAIMS: &[&str] = &[
     "iss",
     "sub",
@@ -26,6 +29,9 @@ pub const RESERVED_CLAIMS: &[&str] = &[
     "amr",
     "auth_time",
     "sid",
+    "active",
+    "token_type",
+    "username",
 ];
 
 /// Checks an outcome against the limits, the request and the descriptor, and brings its lists into
@@ -62,7 +68,8 @@ fn check_notes(notes: &[Note]) -> Result<(), Trouble> {
         }
         short("a note", &note.text)?;
     }
-    Ok(())
+    let bytes = notes.iter().map(|note| note.name.len() + note.text.len());
+    at_most("notes", bytes.sum(), NOTES_BYTES)
 }
 
 fn check_denial(denial: &Denial, descriptor: &Descriptor) -> Result<(), Trouble> {
@@ -129,6 +136,8 @@ fn accept_grant(
         }
         check_claim(&claim.name, &claim.value)?;
     }
+    let bytes = |claim: &Named| claim.name.len() + size(&claim.value);
+    at_most("claims", grant.claims.iter().map(bytes).sum(), CLAIMS_BYTES)?;
     if let Some([claim, _]) = grant.claims.array_windows().find(|[a, b]| a.name == b.name) {
         return Err(Trouble::output(format!(
             "it adds the claim `{}` twice",
@@ -138,13 +147,27 @@ fn accept_grant(
     Ok(grant)
 }
 
-fn check_claim(name: &str, value: &Value) -> Result<(), Trouble> {
-    let bytes = match value {
+fn at_most(what: &str, bytes: usize, limit: usize) -> Result<(), Trouble> {
+    if bytes > limit {
+        return Err(Trouble::output(format!(
+            "{bytes} bytes of {what}; the limit is {limit}"
+        )));
+    }
+    Ok(())
+}
+
+/// About what a value takes in a token.
+fn size(value: &Value) -> usize {
+    match value {
         Value::Flag(_) | Value::Int(_) => 0,
         Value::Text(text) | Value::Json(text) => text.len(),
         // Quotes and a comma each.
         Value::Texts(texts) => texts.iter().map(|text| text.len() + 3).sum(),
-    };
+    }
+}
+
+fn check_claim(name: &str, value: &Value) -> Result<(), Trouble> {
+    let bytes = size(value);
     if bytes > CLAIM_BYTES {
         return Err(Trouble::output(format!(
             "the claim `{name}` has {bytes} bytes; the limit is {CLAIM_BYTES}"

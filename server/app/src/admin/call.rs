@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, shortened};
 use super::query::Query;
-use super::{Outcome, Route, body};
+use super::{Media, Outcome, Route, body};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -263,15 +263,17 @@ fn value(member: &str, expected: String) -> Failure {
 /// The answer to a call.
 #[derive(Default)]
 pub struct Answer {
-    /// The JSON, if there is any.
+    /// The body, if there is any.
     pub body: Option<Vec<u8>>,
+    /// What the body is.
+    pub media: Media,
     /// The position of the last change of the thing in the body.
     pub version: Option<Position>,
     /// The position that the answer was read at, or that the change has.
     pub position: Option<Position>,
     /// Where the thing that was made is.
     pub location: Option<String>,
-    /// The status, one of success: what the route says.
+    /// The status, one of success: what the route says, unless the handler does.
     pub status: u16,
 }
 
@@ -290,6 +292,15 @@ impl Answer {
         let body = serde_json::to_vec(body).expect("answers are structs with text keys");
         Self {
             body: Some(body),
+            ..Self::default()
+        }
+    }
+
+    /// An answer with a module.
+    pub(super) fn wasm(module: Vec<u8>) -> Self {
+        Self {
+            body: Some(module),
+            media: Media::Wasm,
             ..Self::default()
         }
     }

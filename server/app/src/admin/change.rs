@@ -18,9 +18,23 @@ pub(super) async fn change(
     call: &Call,
     command: Command,
 ) -> Result<Receipt, Failure> {
+    expecting(app, call, command, None).await
+}
+
+/// Carries out a command that was made for this version of its subject, whether the caller says one
+/// or not.
+///
+/// # Errors
+/// The rules say no, or it cannot be written.
+pub(super) async fn expecting(
+    app: &Arc<App>,
+    call: &Call,
+    command: Command,
+    version: Option<Position>,
+) -> Result<Receipt, Failure> {
     let mut submission = Submission::new(call.actor()?.clone(), app.command_id(), command);
     submission.idempotency = call.idempotency()?;
-    submission.if_match = call.expected();
+    submission.if_match = call.expected().or(version);
     submission.correlation = Some(call.request_id.as_str().into());
     let note = keep_reason(app, call).await?;
     submission.reason = note;

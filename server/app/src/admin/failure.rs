@@ -1,6 +1,7 @@
 //! Why a call of the admin API has no answer. Facts only: `http/problem.rs` knows the statuses.
 
 use crate::app::ExecuteError;
+use crate::policies::PolicyFault;
 use writ_core::{Position, Refusal};
 use writ_ledger::Fault;
 
@@ -33,9 +34,9 @@ pub enum Failure {
         /// What is wrong, and where.
         detail: String,
     },
-    /// The body is not declared as JSON.
-    #[error("the content type must be application/json")]
-    MediaType,
+    /// The body is not declared as what it must be.
+    #[error("the content type must be {0}")]
+    MediaType(&'static str),
     /// The body is larger than this many bytes.
     #[error("the body is larger than {0} bytes, the limit of http.max_body")]
     TooLarge(usize),
@@ -75,6 +76,19 @@ pub enum Failure {
         /// What the body says.
         id: String,
     },
+    /// A policy's module or its settings are no good; every reason.
+    #[error("{what}: {}", reasons.join("; "))]
+    Policy {
+        /// Which of the two, for programs.
+        code: &'static str,
+        /// Which of the two, for people.
+        what: &'static str,
+        /// A sentence each.
+        reasons: Vec<String>,
+    },
+    /// A policy cannot be tried now, through no fault of its own.
+    #[error("the policy cannot be tried now: {0}")]
+    NoVerdict(PolicyFault),
     /// The rules say no.
     #[error("{refusal}")]
     Refused {
@@ -129,6 +143,8 @@ pub(crate) fn unknown_thing(refusal: &Refusal) -> Option<String> {
         Refusal::ApplicationUnknown { id } => Some(id.to_string()),
         Refusal::GrantUnknown { application, .. } => Some(application.to_string()),
         Refusal::RoleUnknown { id } => Some(id.to_string()),
+        Refusal::PolicyUnknown { digest } => Some(digest.to_string()),
+        Refusal::PolicyBindingUnknown { id } => Some(id.to_string()),
         Refusal::ScopeUnknown { name, .. } => Some(name.to_string()),
         Refusal::SecretUnknown { secret, .. } => Some(secret.to_string()),
         Refusal::SigningKeyUnknown { kid } => Some(kid.to_string()),

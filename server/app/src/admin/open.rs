@@ -1,6 +1,5 @@
 //! The way in: which route, who calls, what query and headers say; and then the handler.
 
-use super::body::is_json;
 use super::call::{AsOf, Call, Caller, Headers, IfMatch};
 use super::query::{Query, number};
 use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
@@ -84,9 +83,10 @@ pub async fn run(app: Arc<App>, mut call: Call, body: Vec<u8>) -> Outcome {
         return Err(Failure::malformed("body_malformed", "this takes no body"));
     }
     if call.route.needs_body || !body.is_empty() {
-        let json = call.headers.content_type.as_deref().is_some_and(is_json);
-        if !json {
-            return Err(Failure::MediaType);
+        let media = call.route.media;
+        let declared = call.headers.content_type.as_deref();
+        if !declared.is_some_and(|declared| media.is_declared_by(declared)) {
+            return Err(Failure::MediaType(media.as_str()));
         }
     }
     call.body = body;
@@ -99,7 +99,10 @@ pub async fn run(app: Arc<App>, mut call: Call, body: Vec<u8>) -> Outcome {
         tracing::error!(%error, "a handler of the admin API did not come to its end");
         Failure::Internal
     })??;
-    Ok(Answer { status, ..answer })
+    Ok(match answer.status {
+        0 => Answer { status, ..answer },
+        _ => answer,
+    })
 }
 
 type Found = (&'static Route, Vec<(&'static str, String)>);

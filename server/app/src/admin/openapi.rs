@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the admin API, made from the table of routes and the types of
 //! `writ-api`: it cannot say what the code does not do.
 
-use super::{Answer, Call, Kind, Method, Outcome, Parameter, Route, path, routes};
+use super::{Answer, Call, Kind, Media, Method, Outcome, Parameter, Route, path, routes};
 use crate::app::App;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -81,7 +81,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     if let Some(body) = route.body {
         operation["requestBody"] = json!({
             "required": route.needs_body,
-            "content": { "application/json": { "schema": body(schemas).to_value() } },
+            "content": { route.media.as_str(): { "schema": body(schemas).to_value() } },
         });
     }
     operation
@@ -133,6 +133,8 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     if let Some(answer) = route.answer {
         let schema = answer(schemas).to_value();
         success["content"] = json!({ "application/json": { "schema": schema } });
+    } else if route.media == Media::Wasm {
+        success["content"] = json!({ "application/wasm": {} });
     } else if route.kind == Kind::Document {
         success["content"] = json!({ "application/json": { "schema": { "type": "object" } } });
     }
@@ -163,7 +165,8 @@ fn has_version(route: &Route) -> bool {
         .iter()
         .any(|parameter| parameter.name == "limit");
     let preview = route.kind == Kind::Read && route.method == Method::Post;
-    route.answer.is_some() && !list && !preview
+    let module = route.media == Media::Wasm;
+    (route.answer.is_some() || module) && !list && !preview
 }
 
 /// Every problem that there can be, by status and name.
@@ -220,7 +223,7 @@ fn responses(problem: &Value) -> Value {
             "TooLarge",
             "The body is larger than `http.max_body` of the server, 1 MiB by default.",
         ),
-        ("MediaType", "The content type is not application/json."),
+        ("MediaType", "The content type is not that of the body."),
         (
             "Refused",
             "A value, a limit, or an Idempotency-Key that was used for something else.",

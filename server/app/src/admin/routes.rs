@@ -1,9 +1,10 @@
 //! Every route of the admin API, on one page: the single source of truth for the dispatcher, the
 //! OpenAPI document and the tests.
 
+use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, grants, openapi, roles, secrets, settings,
-    signing_keys, tokens,
+    Call, Outcome, api_resources, applications, events, grants, openapi, policies, roles, secrets,
+    settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -56,6 +57,37 @@ pub enum Kind {
     Document,
 }
 
+/// What a body is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Media {
+    /// JSON (RFC 8259).
+    #[default]
+    Json,
+    /// A WebAssembly module.
+    Wasm,
+}
+
+impl Media {
+    /// Its name (RFC 6838).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Wasm => "application/wasm",
+        }
+    }
+
+    /// Whether a `Content-Type` says so.
+    pub(super) fn is_declared_by(self, content_type: &[u8]) -> bool {
+        match self {
+            Self::Json => is_json(content_type),
+            Self::Wasm => content_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(self.as_str().as_bytes()),
+        }
+    }
+}
+
 /// A parameter of the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -95,6 +127,8 @@ pub struct Route {
     pub body: Option<SchemaOf>,
     /// Whether there must be one.
     pub needs_body: bool,
+    /// What the body is that it takes, and what it answers where that is no JSON.
+    pub media: Media,
     /// What it answers.
     pub answer: Option<SchemaOf>,
     /// The status of that answer.
@@ -136,6 +170,22 @@ impl Route {
             body: Some(|g| g.subschema_for::<T>()),
             needs_body: false,
             ..self
+        }
+    }
+
+    /// Takes, or answers, a module.
+    fn wasm(self) -> Self {
+        Self {
+            media: Media::Wasm,
+            ..self
+        }
+    }
+
+    fn takes_module(self) -> Self {
+        Self {
+            body: Some(module_schema),
+            needs_body: true,
+            ..self.wasm()
         }
     }
 
@@ -191,6 +241,17 @@ const LABEL: Parameter = Parameter {
     description: "Only with this label, as `key:value`.",
     schema: "string",
 };
+const TARGET: Parameter = Parameter {
+    name: "target",
+    description: "Only those of it: `server`, `api_resource/{id or identifier}` or \
+                  `application/{id}`.",
+    schema: "string",
+};
+const POLICY: Parameter = Parameter {
+    name: "policy",
+    description: "Only those of the policy with this digest.",
+    schema: "string",
+};
 const FROM: Parameter = Parameter {
     name: "from",
     description: "The first position; the `next` of the page before is one.",
@@ -228,6 +289,7 @@ macro_rules! route {
             query: Vec::new(),
             body: None,
             needs_body: false,
+            media: Media::Json,
             answer: None,
             status: $status,
             handler: handler!($handler),
@@ -417,6 +479,56 @@ fn key_and_log_routes() -> Vec<Route> {
     ]
 }
 
+fn policy_routes() -> Vec<Route> {
+    let (read, upload) = (Some(S::PoliciesRead), Some(S::PoliciesUpload));
+    let (bind, unbind) = (Some(S::PoliciesBind), Some(S::PoliciesUnbind));
+    vec![
+        route!(Get "/policies" "listPolicies" read, READ, 200, policies::list,
+            "Lists policies, in the order of their upload")
+        .query(&[LIMIT, AFTER, NAME])
+        .answers::<api::Page<api::Policy>>(),
+        route!(Post "/policies" "uploadPolicy" upload, MAKE, 201, policies::upload,
+            "Uploads a policy: checks and compiles its module, and asks it what it is")
+        .takes_module()
+        .answers::<api::Policy>(),
+        route!(Get "/policies/{digest}" "getPolicy" read, READ, 200, policies::show,
+            "Shows a policy")
+        .answers::<api::Policy>(),
+        route!(Get "/policies/{digest}/module" "getPolicyModule" read, READ, 200, policies::module,
+            "Answers the module of a policy, as it was uploaded")
+        .wasm(),
+        route!(Delete "/policies/{digest}" "removePolicy" upload, CHANGE, 204, policies::remove,
+            "Removes a policy that no binding uses; its module is kept for audits"),
+        route!(Get "/policy-bindings" "listPolicyBindings" read, READ, 200, policies::list_bindings,
+            "Lists what policies are bound to")
+        .query(&[LIMIT, AFTER, TARGET, POLICY])
+        .answers::<api::Page<api::PolicyBinding>>(),
+        route!(Post "/policy-bindings" "bindPolicy" bind, MAKE, 201, policies::bind,
+            "Binds a policy: from then on it judges tokens")
+        .takes::<api::CreatePolicyBinding>()
+        .answers::<api::PolicyBinding>(),
+        route!(Get "/policy-bindings/{id}" "getPolicyBinding" read, READ, 200,
+            policies::show_binding, "Shows a binding of a policy")
+        .answers::<api::PolicyBinding>(),
+        route!(Patch "/policy-bindings/{id}" "changePolicyBinding" bind, CHANGE, 200,
+            policies::change_binding, "Changes a binding: another policy, other settings, another mode")
+        .takes::<api::ChangePolicyBinding>()
+        .answers::<api::PolicyBinding>(),
+        route!(Post "/policy-bindings/{id}/rollback" "rollBackPolicyBinding" bind, CHANGE, 200,
+            policies::roll_back,
+            "Brings back a binding's policy, settings and claims from before their last change")
+        .may_take::<api::Empty>()
+        .answers::<api::PolicyBinding>(),
+        route!(Delete "/policy-bindings/{id}" "unbindPolicy" unbind, CHANGE, 204, policies::unbind,
+            "Takes a binding away: from then on its policy judges nothing by it"),
+    ]
+}
+
+/// Bytes (OpenAPI 3.1 §4.8.14.2: a body that is no JSON has no schema to speak of).
+fn module_schema(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({})
+}
+
 fn table() -> Vec<Route> {
     [
         api_resource_routes(),
@@ -424,6 +536,7 @@ fn table() -> Vec<Route> {
         secret_and_grant_routes(),
         role_and_setting_routes(),
         key_and_log_routes(),
+        policy_routes(),
     ]
     .concat()
 }

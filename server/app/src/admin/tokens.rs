@@ -3,14 +3,22 @@
 use super::applications::find;
 use super::call::{Call, optional, text};
 use super::change::change as execute;
-use super::read::index as read;
-use super::{Answer, Outcome};
+use super::failure::shortened;
+use super::policies::policy_name;
+use super::read::{blocking, index as read};
+use super::{Answer, Failure, Outcome};
 use crate::app::App;
-use crate::issue::denial_code;
-use serde_json::json;
+use crate::issue::facts::{Fact, Facts};
+use crate::issue::panel::{self, Opinion, Question, Terms};
+use crate::issue::{GRANT_TYPE, denial_code, objection_code};
+use crate::telemetry::TokenErrorCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{Ask, Command, Denial, Entitled, Index, authorize, limits};
+use writ_core::{Ask, Command, Entitled, Index, Jti, PolicyMode, ScopeName, authorize, limits};
 
 pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::RevokeToken = call.json()?;
@@ -36,14 +44,145 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
         scope: asked.scope.as_deref(),
         resources: &resources,
     };
-    let preview = match authorize(&index, application.id, ask) {
-        Ok(entitled) => granted(&app, &index, &entitled),
-        Err(denial) => denied(&index, &denial),
+    let entitled = match authorize(&index, application.id, ask) {
+        Ok(entitled) => entitled,
+        Err(denial) => {
+            let error = denial_code(&denial);
+            let preview = denied(&index, error, denial.to_string(), Vec::new());
+            return Answer::json(&preview).from(&index);
+        }
+    };
+    let opinions = hear(&app, &call, &index, &entitled, &asked.attributes).await?;
+    let verdicts: Vec<api::PolicyVerdict> = opinions
+        .iter()
+        .map(|opinion| verdict(&index, opinion))
+        .collect();
+    let preview = match panel::compose(&entitled, &opinions) {
+        Ok(terms) => granted(&app, &index, &entitled, &terms, verdicts),
+        Err(objection) => {
+            let error = objection_code(&objection);
+            denied(&index, error, objection.to_string(), verdicts)
+        }
     };
     Answer::json(&preview).from(&index)
 }
 
-fn granted(app: &App, index: &Index, entitled: &Entitled) -> api::TokenPreview {
+/// What the policies say, those of the past too.
+async fn hear(
+    app: &Arc<App>,
+    call: &Call,
+    index: &Index,
+    entitled: &Entitled,
+    attributes: &Map<String, Value>,
+) -> Result<Vec<Opinion>, Failure> {
+    let facts = GivenFacts::read(attributes)?;
+    let at = match call.as_of {
+        Some(_) => index.last_at(),
+        None => app.now(),
+    };
+    let (id, entitled) = (Jti(app.ids.next_id()), entitled.clone());
+    blocking(app, move |app| {
+        let hearing = panel::hear(
+            |judgement| match app.policies.borrow(judgement) {
+                Ok(prepared) => Some(prepared),
+                Err(fault) => {
+                    tracing::warn!(policy = %judgement.policy, %fault, "a policy cannot be asked");
+                    None
+                }
+            },
+            &Question {
+                entitled: &entitled,
+                id,
+                at,
+                grant_type: GRANT_TYPE,
+                facts: facts.facts(),
+                issuer: app.issuer.as_str(),
+            },
+        );
+        Ok(hearing.opinions)
+    })
+    .await
+}
+
+/// Facts that the caller makes up.
+#[derive(Debug, Default)]
+struct GivenFacts {
+    auth_method: Option<String>,
+    user_agent: Option<String>,
+    ip: Option<IpAddr>,
+    client_cert: Option<[u8; 32]>,
+}
+
+impl GivenFacts {
+    fn read(attributes: &Map<String, Value>) -> Result<Self, Failure> {
+        let mut facts = Self::default();
+        for (name, value) in attributes {
+            let wrong = |expected: &str| Failure::Value {
+                member: format!("attributes.{}", shortened(name)),
+                expected: expected.to_owned(),
+            };
+            let text = value.as_str().ok_or_else(|| wrong("must be a text"))?;
+            match Fact::ALL.iter().find(|fact| fact.name() == name) {
+                Some(Fact::AuthMethod) => facts.auth_method = Some(text.to_owned()),
+                Some(Fact::HttpUserAgent) => facts.user_agent = Some(text.to_owned()),
+                Some(Fact::NetIp) => {
+                    let ip = text.parse().map_err(|_| wrong("must be an IP address"))?;
+                    facts.ip = Some(ip);
+                }
+                Some(Fact::TlsClientCertSha256) => {
+                    let digest = URL_SAFE_NO_PAD.decode(text).ok();
+                    let digest = digest.and_then(|digest| digest.try_into().ok());
+                    let expected = "must be a SHA-256 in base64url without padding";
+                    facts.client_cert = Some(digest.ok_or_else(|| wrong(expected))?);
+                }
+                Some(Fact::TimeDate | Fact::TimeHour | Fact::TimeMinute | Fact::TimeWeekday) => {
+                    return Err(wrong(
+                        "follows from the time: leave it out, or ask as of then",
+                    ));
+                }
+                None => return Err(wrong("is no fact that this server knows")),
+            }
+        }
+        Ok(facts)
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            auth_method: self.auth_method.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+            ip: self.ip,
+            client_cert: self.client_cert,
+        }
+    }
+}
+
+fn verdict(index: &Index, opinion: &Opinion) -> api::PolicyVerdict {
+    let notes = panel::notes(&opinion.answer).into_iter();
+    let digest = opinion.binding.judgement.policy;
+    api::PolicyVerdict {
+        binding: opinion.binding.id.to_string(),
+        policy: digest.to_string(),
+        policy_name: policy_name(index, digest),
+        shadow: opinion.binding.mode == PolicyMode::Shadow,
+        verdict: serde_json::to_value(panel::verdict(&opinion.answer)).unwrap_or_default(),
+        notes: notes
+            .map(|note| api::PolicyNote {
+                name: note.name.into(),
+                text: note.text.into(),
+            })
+            .collect(),
+        fuel: opinion.fuel,
+        micros: opinion.micros,
+    }
+}
+
+fn granted(
+    app: &App,
+    index: &Index,
+    entitled: &Entitled,
+    terms: &Terms,
+    policies: Vec<api::PolicyVerdict>,
+) -> api::TokenPreview {
     let key = index.active_key(entitled.algorithm);
     let header = json!({
         "alg": entitled.algorithm.as_str(),
@@ -51,15 +190,11 @@ fn granted(app: &App, index: &Index, entitled: &Entitled) -> api::TokenPreview {
         "kid": key.map(|key| key.kid.as_str()),
     });
     let id = entitled.application.id.to_string();
-    let audience = match entitled.audience.as_slice() {
+    let audience = match terms.audience.as_slice() {
         [one] => json!(**one),
         several => several.iter().map(|one| &**one).collect(),
     };
-    let names: Vec<&str> = entitled
-        .scopes
-        .iter()
-        .map(writ_core::ScopeName::as_str)
-        .collect();
+    let names: Vec<&str> = terms.scopes.iter().map(ScopeName::as_str).collect();
     let mut claims = json!({
         "iss": app.issuer.as_str(),
         "sub": id,
@@ -69,20 +204,28 @@ fn granted(app: &App, index: &Index, entitled: &Entitled) -> api::TokenPreview {
     if !names.is_empty() {
         claims["scope"] = json!(names.join(" "));
     }
+    for (name, value) in &terms.claims {
+        claims[name] = value.clone();
+    }
     api::TokenPreview {
         granted: true,
         as_of: entitled.as_of.0,
         header: Some(header),
         claims: Some(claims),
-        lifetime_seconds: Some(entitled.lifetime_seconds),
+        lifetime_seconds: Some(terms.lifetime_seconds),
         dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
         error: None,
         explanation: None,
-        policies: Vec::new(),
+        policies,
     }
 }
 
-fn denied(index: &Index, denial: &Denial) -> api::TokenPreview {
+fn denied(
+    index: &Index,
+    error: TokenErrorCode,
+    explanation: String,
+    policies: Vec<api::PolicyVerdict>,
+) -> api::TokenPreview {
     api::TokenPreview {
         granted: false,
         as_of: index.head().unwrap_or_default().0,
@@ -90,8 +233,8 @@ fn denied(index: &Index, denial: &Denial) -> api::TokenPreview {
         claims: None,
         lifetime_seconds: None,
         dropped: Vec::new(),
-        error: Some(denial_code(denial).as_str().to_owned()),
-        explanation: Some(denial.to_string()),
-        policies: Vec::new(),
+        error: Some(error.as_str().to_owned()),
+        explanation: Some(explanation),
+        policies,
     }
 }

@@ -117,7 +117,7 @@ fn response(answer: Answer) -> HttpResponse {
         response.insert_header((LOCATION, location));
     }
     match answer.body {
-        Some(body) => response.content_type("application/json").body(body),
+        Some(body) => response.content_type(answer.media.as_str()).body(body),
         None => response.finish(),
     }
 }

@@ -20,6 +20,9 @@ pub fn failed(failure: &Failure, request_id: &str) -> HttpResponse {
     let mut said = problem(status, code, public(failure));
     said.request_id = Some(request_id.to_owned()).filter(|id| !id.is_empty());
     said.users = users(failure);
+    if let Failure::Policy { reasons, .. } = failure {
+        said.reasons.clone_from(reasons);
+    }
     let mut response = response(status, &said);
     let mut add = |name, value: &str| {
         if let Ok(value) = header::HeaderValue::from_str(value) {
@@ -63,7 +66,7 @@ fn class(failure: &Failure) -> (StatusCode, &'static str) {
         Failure::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         Failure::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, "invalid_token"),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, code),
-        Failure::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
+        Failure::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
         Failure::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         Failure::Unknown { code, .. } => (StatusCode::NOT_FOUND, code),
         Failure::Gone => (StatusCode::GONE, "gone"),
@@ -79,6 +82,8 @@ fn class(failure: &Failure) -> (StatusCode, &'static str) {
             };
             (status, refusal.code())
         }
+        Failure::Policy { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
+        Failure::NoVerdict(_) => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
         Failure::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
         Failure::Unavailable(_) | Failure::Unreadable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
@@ -100,6 +105,8 @@ fn refused(refusal: &Refusal) -> StatusCode {
         Refusal::ApiResourceUnknown { .. }
         | Refusal::ApplicationUnknown { .. }
         | Refusal::GrantUnknown { .. }
+        | Refusal::PolicyBindingUnknown { .. }
+        | Refusal::PolicyUnknown { .. }
         | Refusal::RoleUnknown { .. }
         | Refusal::ScopeUnknown { .. }
         | Refusal::SecretUnknown { .. }
@@ -111,6 +118,7 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::IdentifierIsExtraAudience { .. }
         | Refusal::InUse { .. }
         | Refusal::LastAdministrator
+        | Refusal::PolicyBindingUnchanged { .. }
         | Refusal::RoleNameTaken { .. }
         | Refusal::ScopeTaken { .. }
         | Refusal::SecretIdTaken { .. }
@@ -122,7 +130,8 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::TokenExpired { .. }
         | Refusal::AlreadyInitialized => StatusCode::CONFLICT,
         Refusal::VersionStale { .. } => StatusCode::PRECONDITION_FAILED,
-        Refusal::IdempotencyKeyReused
+        Refusal::ClaimUndeclared { .. }
+        | Refusal::IdempotencyKeyReused
         | Refusal::LimitReached { .. }
         | Refusal::ScopeNowhere { .. }
         | Refusal::ScopeRepeated { .. }
@@ -137,6 +146,7 @@ fn public(failure: &Failure) -> String {
         Failure::Unavailable(_) => "the change could not be written; it may or may not be in the \
                                     log: send it again, with an Idempotency-Key"
             .to_owned(),
+        Failure::NoVerdict(_) => "the policy cannot be tried now; try again".to_owned(),
         Failure::Unreadable(_) => "the log cannot be read now; try again".to_owned(),
         other => other.to_string(),
     }
@@ -183,6 +193,7 @@ fn log(failure: &Failure, status: StatusCode) {
     match failure {
         Failure::Unavailable(error) => tracing::error!(%error, "an admin change could not be made"),
         Failure::Unreadable(error) => tracing::error!(%error, "the log could not be read"),
+        Failure::NoVerdict(fault) => tracing::error!(%fault, "a policy could not be tried"),
         Failure::Internal => tracing::error!("internal error in the admin API"),
         _ => tracing::debug!(status = status.as_u16(), "an admin call was refused"),
     }
@@ -257,6 +268,18 @@ mod tests {
             Refusal::GrantExists { application, api },
             Refusal::RoleUnknown { id: role },
             Refusal::RoleNameTaken { name, id: role },
+            Refusal::PolicyUnknown {
+                digest: writ_core::PolicyDigest([7; 32]),
+            },
+            Refusal::PolicyBindingUnknown {
+                id: writ_core::BindingId(3),
+            },
+            Refusal::PolicyBindingUnchanged {
+                id: writ_core::BindingId(3),
+            },
+            Refusal::ClaimUndeclared {
+                claim: "tier".into(),
+            },
             Refusal::SigningKeyUnknown { kid: kid.clone() },
             Refusal::SigningKeyKidTaken { kid: kid.clone() },
             Refusal::SigningKeyState {
@@ -305,7 +328,15 @@ mod tests {
                 code: "query_malformed",
                 detail: text("the query is not UTF-8"),
             },
-            Failure::MediaType,
+            Failure::MediaType("application/json"),
+            Failure::Policy {
+                code: "policy_rejected",
+                what: "the module is not taken",
+                reasons: vec![text("too many locals"), text("it imports something")],
+            },
+            Failure::NoVerdict(crate::policies::PolicyFault::Unavailable(text(
+                "a secret place",
+            ))),
             Failure::TooLarge(1_048_576),
             Failure::Unknown {
                 code: "role_unknown",

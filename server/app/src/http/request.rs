@@ -12,7 +12,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, USER_AGENT,
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
@@ -144,18 +144,47 @@ fn endpoint(path: &str) -> Endpoint {
     }
 }
 
-/// The address of the caller, as far as trusted proxies vouch for it.
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The address of the caller.
+    pub address: IpAddr,
+    /// SHA-256 of the certificate of the caller (RFC 8705 §3.1).
+    pub client_cert: Option<[u8; 32]>,
+}
+
+/// Where a request comes from, as far as trusted proxies vouch for it.
 ///
 /// # Errors
-/// `Client-Cert` from somebody who may not set it (RFC 9440 §3.1).
-pub fn source(request: &HttpRequest, proxies: &TrustedProxies) -> Result<IpAddr, OAuthError> {
+/// `Client-Cert` from somebody who may not set it (RFC 9440 §3.1), or one that is malformed.
+pub fn source(request: &HttpRequest, proxies: &TrustedProxies) -> Result<Source, OAuthError> {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let values = |name: &'static str| request.headers().get_all(name).map(HeaderValue::as_bytes);
-    proxies
+    let client_cert = proxies
         .client_certificate(peer, values("client-cert"))
         .map_err(|error| OAuthError::invalid_request(&error.to_string()))?;
+    let thumbprint = |value| {
+        crate::net::certificate_sha256(value).ok_or_else(|| {
+            OAuthError::invalid_request("the Client-Cert header is not a certificate (RFC 9440)")
+        })
+    };
     let hops: Vec<&[u8]> = values("x-forwarded-for").collect();
-    Ok(proxies.client_address(peer, hops))
+    Ok(Source {
+        address: proxies.client_address(peer, hops),
+        client_cert: client_cert.map(thumbprint).transpose()?,
+    })
+}
+
+/// The header `User-Agent`, if it is there once and is text; only its beginning where it is long.
+pub fn user_agent(request: &HttpRequest) -> Option<&str> {
+    const BYTES: usize = 256;
+    let mut values = request.headers().get_all(USER_AGENT);
+    let (first, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    // Visible ASCII only.
+    let text = first.to_str().ok()?;
+    text.get(..BYTES.min(text.len()))
 }

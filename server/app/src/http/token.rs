@@ -2,7 +2,7 @@
 
 use super::oauth::{self, authorization, credentials};
 use super::oauth_error::OAuthError;
-use super::request::source;
+use super::request::{source, user_agent};
 use crate::app::App;
 use crate::issue::{IssueError, Request, TokenAnswer, issue};
 use crate::telemetry::TokenErrorCode;
@@ -27,10 +27,10 @@ pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> Ht
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::PRAGMA, "no-cache"))
             .json(Answer {
-                access_token: &answer.access_token,
+                access_token: answer.access_token(),
                 token_type: "Bearer",
-                expires_in: answer.expires_in_seconds,
-                scope: &answer.scope,
+                expires_in: answer.expires_in_seconds(),
+                scope: answer.scope(),
             }),
         Err(error) => {
             app.metrics.token_refused(error.code);
@@ -57,13 +57,16 @@ async fn answer(
         None => return Err(OAuthError::invalid_request("grant_type is missing")),
     }
     let resources: Vec<&str> = form.all("resource").collect();
+    let source = source(request, &app.proxies)?;
     let asked = Request {
         credentials: credentials(&authorization, &form)?,
         ask: Ask {
             scope: form.get("scope"),
             resources: &resources,
         },
-        source: source(request, &app.proxies)?,
+        source: source.address,
+        user_agent: user_agent(request),
+        client_cert: source.client_cert,
         traceparent: &oauth::traceparent(request),
     };
     issue(app, &asked).await.map_err(|error| {
@@ -77,6 +80,14 @@ fn log(error: &IssueError) {
     match error {
         IssueError::InvalidClient | IssueError::Denied(_) => {
             tracing::debug!(reason = error.reason(), "no token");
+        }
+        IssueError::NotPermitted(not) if not.objection.is_denial() => {
+            tracing::debug!(reason = error.reason(), "no token");
+        }
+        // A policy that does not work denies tokens that it should not: somebody must know.
+        IssueError::NotPermitted(not) => {
+            let faults = not.faults();
+            tracing::warn!(reason = error.reason(), issuance = %not.judged.id, faults, "no token");
         }
         IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
             tracing::error!(%error, "no token could be issued");

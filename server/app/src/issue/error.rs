@@ -1,6 +1,7 @@
 //! Why there is no token. The top variant says whose fault it is; the code on the wire is here, the
 //! status in `http/oauth_error.rs`.
 
+use super::{NotPermitted, Objection};
 use crate::telemetry::TokenErrorCode;
 use writ_core::{Algorithm, Denial};
 
@@ -13,6 +14,9 @@ pub enum IssueError {
     /// The grant index does not allow it.
     #[error(transparent)]
     Denied(Denial),
+    /// The policies leave no token.
+    #[error("{0}")]
+    NotPermitted(Box<NotPermitted>),
     /// No key can sign with this algorithm.
     #[error("no key can sign with {0} now")]
     NoKey(Algorithm),
@@ -31,6 +35,7 @@ impl IssueError {
         match self {
             Self::InvalidClient => "client_authentication_failed",
             Self::Denied(denial) => denial.code(),
+            Self::NotPermitted(not) => not.objection.code(),
             Self::NoKey(_) => "no_signing_key",
             Self::Unrecorded(_) => "not_recorded",
             Self::Unsettled => "unsettled",
@@ -43,10 +48,25 @@ impl IssueError {
         match self {
             Self::InvalidClient => TokenErrorCode::InvalidClient,
             Self::Denied(denial) => denial_code(denial),
+            Self::NotPermitted(not) => objection_code(&not.objection),
             Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled => {
                 TokenErrorCode::TemporarilyUnavailable
             }
         }
+    }
+}
+
+/// The `error` that an objection of policies is on the wire: a no (RFC 6749 §4.1.2.1), or the
+/// server's trouble.
+#[must_use]
+pub fn objection_code(objection: &Objection) -> TokenErrorCode {
+    match objection {
+        Objection::Denied(_)
+        | Objection::Faulty
+        | Objection::Disagreement
+        | Objection::NothingLeft
+        | Objection::TooMuch => TokenErrorCode::AccessDenied,
+        Objection::Unavailable => TokenErrorCode::TemporarilyUnavailable,
     }
 }
 

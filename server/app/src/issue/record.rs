@@ -1,9 +1,10 @@
 //! Record it, and only then answer.
 
-use super::{AuthenticatedApplication, IssueError, Request, SignedToken, TokenAnswer};
+use super::{AuthenticatedApplication, IssueError, Judged, Request, SignedToken, TokenAnswer};
 use crate::app::App;
 use crate::credentials::looks_like_secret;
 use crate::keys::KeyRing;
+use writ_core::codec::hex;
 use writ_core::{Algorithm, Entitled, Index, Jti, Millis, Position, entitlement_version};
 use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
@@ -38,7 +39,7 @@ impl RecordedToken {
     /// The id of the token.
     #[cfg(test)]
     pub(super) fn jti(&self) -> Jti {
-        self.signed.jti
+        self.signed.judged.id
     }
 
     /// The algorithm that it is signed with.
@@ -54,7 +55,7 @@ impl RecordedToken {
 
     /// Records that the token never left.
     pub(super) async fn withdraw(self, app: &App, request: &Request<'_>) -> Result<(), IssueError> {
-        let reason = format!("withdrawn: {}", self.signed.jti);
+        let reason = format!("withdrawn: {}", self.signed.judged.id);
         let outcome = Outcome::Fault {
             reason: reason.into(),
         };
@@ -82,19 +83,20 @@ pub async fn record(
     signed: SignedToken,
 ) -> Result<RecordedToken, IssueError> {
     let entitled = &signed.entitled;
+    let blank = blank(
+        app,
+        request,
+        &signed.application,
+        signed.judged.id,
+        entitled.as_of,
+        Outcome::Granted,
+    );
     let record = IssuanceRecord {
-        granted: entitled.scopes.clone(),
+        granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
         exp: Some(signed.expires_at),
-        ..blank(
-            app,
-            request,
-            &signed.application,
-            signed.jti,
-            entitled.as_of,
-            Outcome::Granted,
-        )
+        ..with_judged(blank, &signed.judged)
     };
     app.issuances
         .record(
@@ -121,13 +123,23 @@ pub(super) async fn refused(
     let reason = error.reason().into();
     let outcome = match error {
         IssueError::Denied(_) | IssueError::InvalidClient => Outcome::Denied { reason },
-        IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
-            Outcome::Fault { reason }
-        }
+        IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
+        IssueError::NotPermitted(_)
+        | IssueError::NoKey(_)
+        | IssueError::Unrecorded(_)
+        | IssueError::Unsettled => Outcome::Fault { reason },
     };
-    let id = Jti(app.ids.next_id());
+    let judged = match error {
+        IssueError::NotPermitted(not) => Some(&not.judged),
+        _ => None,
+    };
+    let id = judged.map_or_else(|| Jti(app.ids.next_id()), |judged| judged.id);
     let as_of = index.head().unwrap_or_default();
-    let record = blank(app, request, application, id, as_of, outcome);
+    let blank = blank(app, request, application, id, as_of, outcome);
+    let record = match judged {
+        Some(judged) => with_judged(blank, judged),
+        None => blank,
+    };
     Ok(app
         .issuances
         .record(&record, index.settings().issuance_record, Reserve::Keep)
@@ -136,11 +148,22 @@ pub(super) async fn refused(
 
 /// On a disk that is nearly full an administrator still gets a token, to make room or to revoke.
 fn reserve(entitled: &Entitled) -> Reserve {
-    let management = entitled.apis.iter().any(|api| api.is_management());
-    if management {
+    if entitled.is_management() {
         Reserve::Use
     } else {
         Reserve::Keep
+    }
+}
+
+/// A record with what policies were asked and said.
+fn with_judged(record: IssuanceRecord, judged: &Judged) -> IssuanceRecord {
+    IssuanceRecord {
+        clock: (judged.at != record.at).then_some(judged.at),
+        policies: judged.policies.clone(),
+        input: judged.input.map(|digest| hex(&digest).into()),
+        attributes: (!judged.attributes.is_empty()).then(|| judged.attributes.clone()),
+        engine: judged.engine.clone(),
+        ..record
     }
 }
 
@@ -158,6 +181,7 @@ fn blank(
         v: RECORD_VERSION,
         id,
         at: id.millis(),
+        clock: None,
         application: application.id(),
         credential: Credential {
             method: application.method().into(),

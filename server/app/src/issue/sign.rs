@@ -1,29 +1,55 @@
 //! Sign it. Takes a permit and nothing less.
 
-use super::{AuthenticatedApplication, IssueError, Permit};
+use super::{AuthenticatedApplication, IssueError, Judged, Permit};
 use crate::app::App;
 use crate::token::{Claims, encode};
-use writ_core::{Entitled, Jti, Kid, Millis};
+use writ_core::{Entitled, Kid, Millis, ScopeName};
 
 /// A token that is signed and has not been recorded: it must not leave.
 #[derive(Debug)]
 pub struct SignedToken {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
-    pub(in crate::issue) jti: Jti,
+    /// The scopes in the token, where policies left fewer than was entitled.
+    pub(in crate::issue) shrunk: Option<Vec<ScopeName>>,
+    pub(in crate::issue) judged: Judged,
     pub(in crate::issue) kid: Kid,
     pub(in crate::issue) expires_at: Millis,
     pub(in crate::issue) answer: TokenAnswer,
 }
 
-/// What the application is answered (RFC 6749 §5.1).
+impl SignedToken {
+    /// The scopes in the token.
+    pub(in crate::issue) fn granted(&self) -> &[ScopeName] {
+        self.shrunk.as_deref().unwrap_or(&self.entitled.scopes)
+    }
+}
+
+/// What the application is answered (RFC 6749 §5.1). Only the token path makes one.
 pub struct TokenAnswer {
+    access_token: String,
+    expires_in_seconds: u32,
+    scope: String,
+}
+
+impl TokenAnswer {
     /// The token.
-    pub access_token: String,
+    #[must_use]
+    pub fn access_token(&self) -> &str {
+        &self.access_token
+    }
+
     /// Its lifetime.
-    pub expires_in_seconds: u32,
+    #[must_use]
+    pub fn expires_in_seconds(&self) -> u32 {
+        self.expires_in_seconds
+    }
+
     /// The scopes that were granted: always said, for they may be fewer than asked.
-    pub scope: String,
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
 }
 
 impl std::fmt::Debug for TokenAnswer {
@@ -39,30 +65,19 @@ impl std::fmt::Debug for TokenAnswer {
 /// # Errors
 /// [`IssueError::NoKey`] when no key can sign with it.
 pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
-    let entitlement = permit.into_entitlement();
-    let (application, entitled) = (entitlement.application, entitlement.entitled);
     let ring = app.ring();
+    let (entitled, allowed) = (permit.entitled(), permit.allowed());
     let signer = ring
         .signer(entitled.algorithm)
         .ok_or(IssueError::NoKey(entitled.algorithm))?;
-
-    // The id is on the time line of the log, which never goes back: after every event that this
-    // decision knows of, and after a cut, whose own millisecond belongs to what was cut. The times
-    // in the claims are those of the clock, or one wrong clock would spoil all later tokens.
-    let earliest = application
-        .application()
-        .tokens_cut_at
-        .map_or(0, |cut| cut.0 + 1);
-    let (now, log) = (app.now(), app.index().last_at());
-    let jti = Jti(app.ids.next_at(Millis(now.0.max(earliest).max(log.0))));
-    let issued_at = now.seconds();
-    let expires_at = issued_at + u64::from(entitled.lifetime_seconds);
-    let scope = join(&entitled);
-    let client_id = application.id().to_string();
+    let issued_at = permit.judged().at.seconds();
+    let expires_at = issued_at + u64::from(allowed.lifetime_seconds);
+    let scope = join(allowed.scopes);
+    let client_id = entitled.application.id.to_string();
     let claims = Claims {
         iss: app.issuer.as_str().into(),
         sub: client_id.as_str().into(),
-        aud: entitled
+        aud: allowed
             .audience
             .iter()
             .map(AsRef::as_ref)
@@ -72,30 +87,34 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         iat: issued_at,
         nbf: issued_at,
         exp: expires_at,
-        jti,
+        jti: permit.judged().id,
         scope: scope.as_str().into(),
+        more: allowed.claims.cloned().unwrap_or_default(),
     };
     let access_token = encode(signer, entitled.typ, &claims).map_err(|fault| {
         tracing::error!(kid = %signer.kid(), %fault, "a token could not be signed");
         IssueError::NoKey(entitled.algorithm)
     })?;
+    let answer = TokenAnswer {
+        access_token,
+        expires_in_seconds: allowed.lifetime_seconds,
+        scope,
+    };
+    let (entitlement, shrunk, judged) = permit.into_parts();
     Ok(SignedToken {
-        jti,
         kid: signer.kid().clone(),
         expires_at: Millis(expires_at * 1000),
-        answer: TokenAnswer {
-            access_token,
-            expires_in_seconds: entitled.lifetime_seconds,
-            scope,
-        },
-        application,
-        entitled,
+        application: entitlement.application,
+        entitled: entitlement.entitled,
+        shrunk,
+        judged,
+        answer,
     })
 }
 
-fn join(entitled: &Entitled) -> String {
+fn join(scopes: &[ScopeName]) -> String {
     let mut scope = String::new();
-    for name in &entitled.scopes {
+    for name in scopes {
         if !scope.is_empty() {
             scope.push(' ');
         }

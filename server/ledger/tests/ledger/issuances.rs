@@ -33,6 +33,7 @@ fn record(at: u64, n: u64) -> IssuanceRecord {
         resources: vec!["https://courses.example/api".into()],
         address: None,
         traceparent: None,
+        clock: None,
         policies: Vec::new(),
         input: None,
         attributes: None,

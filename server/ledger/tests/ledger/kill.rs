@@ -83,6 +83,7 @@ fn record(n: u64) -> IssuanceRecord {
         resources: Vec::new(),
         address: None,
         traceparent: None,
+        clock: None,
         policies: Vec::new(),
         input: None,
         attributes: None,

@@ -15,7 +15,10 @@ use writ_core::{
     ApplicationId, Command, Denial, GrantMode, Labels, ManagementScope, NewSecret, SecretId,
     TokenSettings,
 };
+use writ_sandbox::testkit::{honest, hostile, module};
 
+/// That of no policy.
+const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 const COURSES: &str = "https://courses.example/api";
 const COURSES_IN_PATH: &str = "/api-resources/https%3A%2F%2Fcourses.example%2Fapi";
 
@@ -68,6 +71,12 @@ impl World {
                             { "name": "courses:publish", "description": "Publish courses" }]);
         let body = json!({ "identifier": COURSES, "name": "Courses", "scopes": scopes });
         good(&self.post("/api-resources", body).await, 201)
+    }
+
+    /// Uploads a policy; its digest.
+    async fn upload(&self, module: Vec<u8>) -> String {
+        let answer = self.server.upload(&self.token, module).await;
+        text(&good(&answer, 201), "digest")
     }
 
     /// An application, and its path.
@@ -770,6 +779,317 @@ async fn the_openapi_document_is_public() {
     assert_eq!(document["servers"][0]["url"], "/api/v1");
 }
 
+/// A policy with a setting: what `policy.wat` has, and `caps`, of kind `texts`, with no default.
+const WITH_SETTING: &str = r#"
+(data $descriptor (i32.const 2048)
+  "\00\04\00\00\07\00\00\00" "\08\04\00\00\05\00\00\00" "\00\00\00\00\00\00\00\00"
+  "\00\0c\00\00\01\00\00\00" "\00\00\00\00\00\00\00\00" "\80\08\00\00\01\00\00\00"
+  "\88\08\00\00\01\00\00\00")
+(data $setting (i32.const 3072)
+  "\80\0c\00\00\04\00\00\00" "\03\01\00\00" "\00\00\00\00\00\00\00\00"
+  "\00\00\00\00\00\00\00\00" "\00\00\00\00\00\00\00\00" "\00\00\00\00\00\00\00\00")
+(data $caps (i32.const 3200) "caps")
+"#;
+
+#[actix_web::test]
+async fn policies_are_uploaded_and_shown() {
+    let world = World::new().await;
+    let module = honest();
+    let answer = world.server.upload(&world.token, module.clone()).await;
+    let policy = good(&answer, 201);
+    let digest = text(&policy, "digest");
+    assert_eq!(
+        answer.header("location"),
+        format!("/api/v1/policies/{digest}")
+    );
+    assert_eq!(policy["name"], "example");
+    assert_eq!(policy["version"], "1.0.0");
+    assert_eq!(policy["claims"], json!(["tier"]));
+    assert_eq!(policy["bytes"], module.len());
+    // The same again is the same one, and no event.
+    let head = world.server.head();
+    let again = world.server.upload(&world.token, module.clone()).await;
+    assert_eq!(good(&again, 200), policy);
+    assert_eq!(world.server.head(), head);
+
+    let shown = world.get(&format!("/policies/{digest}")).await;
+    assert_eq!(good(&shown, 200), policy);
+    assert_eq!(shown.header("etag"), format!("\"{}\"", policy["position"]));
+    let list = good(&world.get("/policies?name=example").await, 200);
+    assert_eq!(list["items"], json!([policy]));
+    let none = good(&world.get("/policies?name=other").await, 200);
+    assert_eq!(none["items"], json!([]));
+    let bytes = world.get(&format!("/policies/{digest}/module")).await;
+    assert_eq!(bytes.header("content-type"), "application/wasm");
+    assert_eq!(bytes.body, module);
+
+    good(&world.delete(&format!("/policies/{digest}")).await, 204);
+    bad(
+        &world.get(&format!("/policies/{digest}")).await,
+        404,
+        "policy_unknown",
+    );
+    bad(&world.get("/policies/zz").await, 404, "policy_unknown");
+    // It can be had back: the module was kept.
+    good(&world.server.upload(&world.token, module).await, 201);
+}
+
+#[actix_web::test]
+async fn a_module_that_is_no_policy_is_refused_with_every_reason() {
+    let world = World::new().await;
+    let head = world.server.head();
+    let answer = world
+        .server
+        .upload(&world.token, hostile("import_wasi"))
+        .await;
+    let problem = bad(&answer, 422, "policy_rejected");
+    let reasons = problem["reasons"].as_array().unwrap();
+    assert!(
+        reasons[0].as_str().unwrap().contains("no WASI"),
+        "{problem}"
+    );
+    let answer = world
+        .server
+        .upload(&world.token, b"not wasm".to_vec())
+        .await;
+    bad(&answer, 422, "policy_rejected");
+    let answer = world.server.upload(&world.token, Vec::new()).await;
+    bad(&answer, 422, "policy_rejected");
+    let answer = world
+        .server
+        .upload(&world.token, vec![0; (1 << 20) + 1])
+        .await;
+    bad(&answer, 413, "body_too_large");
+    bad(
+        &world.post("/policies", json!({})).await,
+        415,
+        "media_type_unsupported",
+    );
+    assert_eq!(world.server.head(), head);
+    let kept = files(&world.server.data_dir().join("blobs"));
+    assert_eq!(kept, 0, "what is refused is not kept");
+}
+
+#[actix_web::test]
+async fn policies_are_bound_changed_rolled_back_and_unbound() {
+    let world = World::new().await;
+    world.courses().await;
+    let (first, second) = (
+        world.upload(honest()).await,
+        world.upload(module(WITH_SETTING)).await,
+    );
+    let target = format!("api_resource/{COURSES}");
+    let bind = json!({ "policy": first, "target": target, "claims": ["tier"] });
+    let answer = world.post("/policy-bindings", bind).await;
+    let binding = good(&answer, 201);
+    assert_eq!(
+        answer.header("location"),
+        "/api/v1/policy-bindings/binding_0"
+    );
+    assert_eq!(binding["target"], "api_resource/api_1");
+    assert_eq!(binding["mode"], "enforce");
+    assert_eq!(binding["order"], 100);
+    assert_eq!(binding["policy_name"], "example");
+    assert_eq!(binding["claims"], json!(["tier"]));
+    assert_eq!(binding["previous"], Value::Null);
+    let path = "/policy-bindings/binding_0";
+    assert_eq!(good(&world.get(path).await, 200), binding);
+    for query in [
+        format!("policy={first}"),
+        "target=api_resource/api_1".to_owned(),
+        format!(
+            "target=api_resource%2F{}",
+            COURSES.replace(':', "%3A").replace('/', "%2F")
+        ),
+    ] {
+        let list = good(&world.get(&format!("/policy-bindings?{query}")).await, 200);
+        assert_eq!(list["items"], json!([binding]), "{query}");
+    }
+    let none = good(&world.get("/policy-bindings?target=server").await, 200);
+    assert_eq!(none["items"], json!([]));
+
+    // Settings must suit the policy, and come with it.
+    let change = json!({ "policy": second });
+    let problem = bad(&world.patch(path, change).await, 422, "settings_invalid");
+    let missing = "caps: it is missing; it takes a list of texts";
+    assert_eq!(problem["reasons"], json!([missing]));
+    let change = json!({ "policy": second, "settings": { "caps": ["a=1"], "colour": 7 } });
+    let problem = bad(&world.patch(path, change).await, 422, "settings_invalid");
+    assert_eq!(
+        problem["reasons"],
+        json!(["colour: the policy has no such setting"])
+    );
+    let change = json!({ "policy": second, "settings": { "caps": 1.5 } });
+    let problem = bad(&world.patch(path, change).await, 422, "value_invalid");
+    assert!(
+        text(&problem, "detail").starts_with("settings.caps: "),
+        "{problem}"
+    );
+    let change = json!({ "policy": second, "settings": { "caps": ["a=1"] }, "mode": "shadow" });
+    let changed = good(&world.patch(path, change).await, 200);
+    assert_eq!(changed["policy"], second);
+    assert_eq!(changed["settings"], json!({ "caps": ["a=1"] }));
+    assert_eq!(changed["mode"], "shadow");
+    assert_eq!(changed["previous"]["policy"], first);
+
+    // What can come back is in use.
+    let problem = bad(
+        &world.delete(&format!("/policies/{first}")).await,
+        409,
+        "in_use",
+    );
+    assert_eq!(problem["users"][0]["entity"], "policy_binding/binding_0");
+    let back = good(
+        &world.post(&format!("{path}/rollback"), Value::Null).await,
+        200,
+    );
+    assert_eq!(
+        (&back["policy"], &back["mode"]),
+        (&json!(first), &json!("shadow"))
+    );
+    assert_eq!(back["previous"]["policy"], second);
+    good(&world.delete(path).await, 204);
+    bad(&world.get(path).await, 404, "policy_binding_unknown");
+    bad(
+        &world.post(&format!("{path}/rollback"), Value::Null).await,
+        404,
+        "policy_binding_unknown",
+    );
+    good(&world.delete(&format!("/policies/{first}")).await, 204);
+    let events = good(
+        &world.get("/events?entity=policy_binding/binding_0").await,
+        200,
+    );
+    assert_eq!(events["items"].as_array().unwrap().len(), 4);
+}
+
+#[actix_web::test]
+async fn bindings_that_make_no_sense_are_refused() {
+    let world = World::new().await;
+    let digest = world.upload(honest()).await;
+    let head = world.server.head();
+    let bind = |change: Value| {
+        let mut body = json!({ "policy": digest, "target": "server" });
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        body
+    };
+    for (change, status, code) in [
+        (json!({ "policy": DIGEST }), 422, "policy_unknown"),
+        (json!({ "policy": "example" }), 422, "value_invalid"),
+        (json!({ "target": "servers" }), 422, "value_invalid"),
+        (json!({ "target": "role/role_1" }), 422, "value_invalid"),
+        (
+            json!({ "target": "api_resource/api_9" }),
+            422,
+            "api_resource_unknown",
+        ),
+        (
+            json!({ "target": "api_resource/urn:nobody" }),
+            422,
+            "value_invalid",
+        ),
+        (json!({ "mode": "loud" }), 422, "value_invalid"),
+        (json!({ "claims": ["sub"] }), 422, "claim_undeclared"),
+        (
+            json!({ "settings": { "caps": ["a"] } }),
+            422,
+            "settings_invalid",
+        ),
+        (
+            json!({ "settings": { "caps": null } }),
+            422,
+            "value_invalid",
+        ),
+        (json!({ "order": -1 }), 400, "body_invalid"),
+        (json!({ "colour": 1 }), 400, "body_invalid"),
+    ] {
+        let answer = world.post("/policy-bindings", bind(change)).await;
+        bad(&answer, status, code);
+    }
+    assert_eq!(world.server.head(), head);
+    // A repeat is the same binding, and asks no policy again.
+    let key = [("idempotency-key", "once")];
+    let body = bind(json!({}));
+    let first = world
+        .send("POST", "/policy-bindings", &key, body.clone())
+        .await;
+    let again = world.send("POST", "/policy-bindings", &key, body).await;
+    assert_eq!(good(&first, 201), good(&again, 201));
+    // Nobody's change meets another policy than the one that was looked at.
+    let stale = [("if-match", "\"1\"")];
+    let change = json!({ "order": 1 });
+    let answer = world
+        .send("PATCH", "/policy-bindings/binding_0", &stale, change)
+        .await;
+    bad(&answer, 412, "version_stale");
+}
+
+#[actix_web::test]
+async fn a_preview_asks_the_policies_too_also_those_of_the_past() {
+    let world = World::new().await;
+    world.courses().await;
+    let (path, id) = world.job("Job").await;
+    let grant = json!({ "api": COURSES, "scopes": ["courses:read"] });
+    good(
+        &world.post(&format!("{path}/authorized-apis"), grant).await,
+        201,
+    );
+    let digest = world.upload(honest()).await;
+    let bind = json!({ "policy": digest, "target": format!("application/{id}"),
+                       "claims": ["tier"] });
+    good(&world.post("/policy-bindings", bind).await, 201);
+    let bound = world.server.head() - 1;
+    good(&world.delete("/policy-bindings/binding_0").await, 204);
+
+    let ask = json!({ "scope": "courses:read", "attributes": { "net.ip": "192.0.2.1" } });
+    let preview = format!("{path}/token-preview");
+    let now = good(&world.post(&preview, ask.clone()).await, 200);
+    assert_eq!(now["lifetime_seconds"], 900);
+    assert_eq!(now["policies"], Value::Null);
+    let then = world.post(&format!("{preview}?as_of={bound}"), ask).await;
+    let then = good(&then, 200);
+    assert_eq!(then["lifetime_seconds"], 300);
+    assert_eq!(then["claims"]["tier"], "gold");
+    assert_eq!(then["policies"][0]["policy"], digest);
+    assert_eq!(then["policies"][0]["policy_name"], "example");
+    let permit = &then["policies"][0]["verdict"]["permit"];
+    assert_eq!(permit["claims"], json!({ "tier": "gold" }));
+
+    for (name, value) in [
+        ("net.ip", json!("nowhere")),
+        ("net.ip", json!(7)),
+        ("time.hour", json!("9")),
+        ("net.country", json!("se")),
+        ("tls.client_cert.sha256", json!("AAAA")),
+    ] {
+        let ask = json!({ "scope": "courses:read", "attributes": { name: value } });
+        let problem = bad(&world.post(&preview, ask).await, 422, "value_invalid");
+        assert!(
+            text(&problem, "detail").starts_with("attributes."),
+            "{problem}"
+        );
+    }
+
+    // A denial says which error the application would see, and what each policy said.
+    let deny = world.upload(hostile("unreachable")).await;
+    let bind = json!({ "policy": deny, "target": "server" });
+    good(&world.post("/policy-bindings", bind).await, 201);
+    let denied = good(
+        &world
+            .post(&preview, json!({ "scope": "courses:read" }))
+            .await,
+        200,
+    );
+    assert_eq!(
+        (&denied["granted"], &denied["error"]),
+        (&json!(false), &json!("access_denied"))
+    );
+    let fault = &denied["policies"][0]["verdict"]["fault"];
+    assert_eq!(fault["code"], "trapped");
+}
+
 // Who may not.
 
 /// A path of a route with something in its parameters.
@@ -787,6 +1107,7 @@ fn body_of(operation: &str) -> Value {
         "createApplication" | "createRole" => json!({ "name": "x" }),
         "addGrant" => json!({ "api": "api_1" }),
         "createSigningKey" => json!({ "algorithm": "ES256" }),
+        "bindPolicy" => json!({ "policy": "a".repeat(64), "target": "server" }),
         "revokeToken" => json!({ "jti": "00000000-0000-7000-8000-000000000000",
                                  "application": ApplicationId(7).to_string() }),
         _ => json!({}),
@@ -803,6 +1124,8 @@ async fn every_route_needs_its_token_and_its_scope() {
         let with = match route.path {
             path if path.starts_with("/api-resources") => "api_1",
             path if path.starts_with("/roles") => "role_1",
+            path if path.starts_with("/policy-bindings") => "binding_1",
+            path if path.starts_with("/policies") => DIGEST,
             path if path.contains("/roles/") || path.contains("{api_id}") => "x",
             _ => id.as_str(),
         };
@@ -834,7 +1157,10 @@ async fn every_route_needs_its_token_and_its_scope() {
         let token = world.administrator(&others).await;
         let body = Some(body_of(route.operation)).filter(|_| route.body.is_some());
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
-        let answer = world.server.call(&token, method, &path, &[], body).await;
+        let answer = match route.operation {
+            "uploadPolicy" => world.server.upload(&token, honest()).await,
+            _ => world.server.call(&token, method, &path, &[], body).await,
+        };
         bad(&answer, 403, "scope_missing");
         let challenge = answer.header("www-authenticate");
         assert!(
@@ -1565,14 +1891,24 @@ async fn pages_join_to_the_whole_list() {
 
 /// Everything that can be read, at one state of the log.
 async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
-    let mut paths: Vec<String> = ["/api-resources", "/applications", "/roles", "/signing-keys"]
-        .map(|list| format!("{list}?limit=200"))
-        .into();
+    let mut paths: Vec<String> = [
+        "/api-resources",
+        "/applications",
+        "/roles",
+        "/signing-keys",
+        "/policies",
+        "/policy-bindings",
+    ]
+    .map(|list| format!("{list}?limit=200"))
+    .into();
     for list in paths.clone() {
         let page = good(&world.get(&format!("{list}&as_of={as_of}")).await, 200);
         let list = list.trim_end_matches("?limit=200").to_owned();
         for item in page["items"].as_array().unwrap() {
-            let id = item["id"].as_str().or(item["kid"].as_str()).unwrap();
+            let id = ["id", "kid", "digest"]
+                .iter()
+                .find_map(|name| item[name].as_str());
+            let id = id.unwrap();
             paths.push(format!("{list}/{id}?"));
             if list == "/applications" {
                 paths.push(format!("{list}/{id}/secrets?"));
@@ -1606,6 +1942,10 @@ async fn a_past_state_answers_the_same_bytes_for_ever() {
         201,
     );
     good(&world.post("/roles", json!({ "name": "r" })).await, 201);
+    let digest = world.upload(honest()).await;
+    let target = path.trim_start_matches("/applications/");
+    let bind = json!({ "policy": digest, "target": format!("application/{target}") });
+    good(&world.post("/policy-bindings", bind).await, 201);
     let as_of = (world.server.head() - 1).to_string();
     let moment = world.server.app.now().to_string();
     let before = everything(&world, &as_of).await;

@@ -1,0 +1,438 @@
+//! `/policies` and `/policy-bindings`: what judges tokens, and where.
+
+use super::call::{Call, choice, text};
+use super::change::{self, change as execute, expecting, made};
+use super::failure::shortened;
+use super::page::{after, limit, page};
+use super::read::{blocking, index as read};
+use super::{Answer, Failure, Outcome};
+use crate::app::App;
+use crate::policies::PolicyFault;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use writ_api as api;
+use writ_core::{
+    BindingId, Command, Entity, Index, Judgement, ManagementScope, Policy, PolicyBinding,
+    PolicyDigest, PolicyMode, PolicyParameter, PolicySettings, PolicyTarget, PolicyValue,
+    PolicyValueKind,
+};
+use writ_ledger::Receipt;
+
+const MODES: [(&str, PolicyMode); 2] = [
+    ("enforce", PolicyMode::Enforce),
+    ("shadow", PolicyMode::Shadow),
+];
+
+/// The place of a binding where none is given: there is room before it and behind it.
+const ORDER: u32 = 100;
+
+pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let after: Option<u64> = after(&call)?;
+    let mut policies: Vec<&Arc<Policy>> = index.policies().collect();
+    policies.sort_unstable_by_key(|policy| policy.version);
+    let rest = policies
+        .into_iter()
+        .filter(|policy| after.is_none_or(|after| policy.version.0 > after));
+    let named = |policy: &&Arc<Policy>| {
+        let name = call.query("name");
+        name.is_none_or(|name| policy.descriptor.name.as_str() == name)
+    };
+    let found = page(
+        rest,
+        limit(&call)?,
+        named,
+        |policy| policy.version.to_string(),
+        |policy| view(policy),
+    );
+    Answer::json(&found).from(&index)
+}
+
+/// Checks and compiles a module, stores it, and makes it known, in this order: what is known is
+/// there.
+pub(super) async fn upload(app: Arc<App>, call: Call) -> Outcome {
+    call.require(ManagementScope::PoliciesUpload)?;
+    // Compiling takes a processor, and is done one at a time anyway: nobody else's thread waits.
+    let _turn = app.uploads.lock().await;
+    let module = call.body.clone();
+    let bytes = module.len() as u64;
+    let (digest, descriptor) = blocking(&app, move |app| Ok(app.policies.upload(&module)?)).await?;
+    let new = app.index().policy(digest).is_none();
+    let command = Command::UploadPolicy {
+        digest,
+        bytes,
+        descriptor: Box::new(descriptor),
+    };
+    let receipt = execute(&app, &call, command).await?;
+    let policy = receipt.index.policy(digest).ok_or(Failure::Gone)?;
+    let answer = Answer::json(&view(policy))
+        .version(policy.version)
+        .location(call.location(&format!("/policies/{digest}")));
+    Answer {
+        status: if new { 201 } else { 200 },
+        ..answer
+    }
+    .at(receipt.position())
+}
+
+pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let policy = find(&call, &index)?;
+    Answer::json(&view(policy))
+        .version(policy.version)
+        .from(&index)
+}
+
+pub(super) async fn module(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let (digest, version) = {
+        let policy = find(&call, &index)?;
+        (policy.digest, policy.version)
+    };
+    let module = blocking(&app, move |app| Ok(app.policies.module(digest)?)).await?;
+    Answer::wasm(module).version(version).from(&index)
+}
+
+pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
+    let digest = digest(&call)?;
+    let receipt = execute(&app, &call, Command::RemovePolicy { digest }).await?;
+    Answer::empty().at(receipt.position())
+}
+
+pub(super) async fn list_bindings(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let wanted = call.query("target");
+    let wanted = wanted.map(|text| target(&index, text)).transpose()?;
+    let policy: Option<PolicyDigest> = match call.query("policy") {
+        None => None,
+        Some(given) => Some(given.parse().map_err(|_| {
+            Failure::malformed(
+                "query_malformed",
+                "the query parameter policy must be a digest",
+            )
+        })?),
+    };
+    let found = page(
+        index.policy_bindings(after(&call)?),
+        limit(&call)?,
+        |binding| {
+            wanted.is_none_or(|target| target == binding.target)
+                && policy.is_none_or(|policy| policy == binding.judgement.policy)
+        },
+        |binding| binding.id.to_string(),
+        |binding| binding_view(&index, binding),
+    );
+    Answer::json(&found).from(&index)
+}
+
+pub(super) async fn bind(app: Arc<App>, call: Call) -> Outcome {
+    let asked: api::CreatePolicyBinding = call.json()?;
+    call.require(ManagementScope::PoliciesBind)?;
+    let _turn = app.binding.lock().await;
+    if let Some(earlier) = change::earlier(&app, &call)? {
+        return bound(&call, &earlier);
+    }
+    let target = target(&app.index(), &asked.target)?;
+    let mode = asked.mode.as_deref();
+    let command = Command::BindPolicy {
+        target,
+        mode: mode
+            .map(|mode| choice("mode", mode, &MODES))
+            .transpose()?
+            .unwrap_or_default(),
+        order: asked.order.unwrap_or(ORDER),
+        judgement: judgement(
+            &app,
+            text("policy", &asked.policy)?,
+            settings(&asked.settings)?,
+            asked
+                .claims
+                .iter()
+                .map(|claim| claim.as_str().into())
+                .collect(),
+        )
+        .await?,
+    };
+    let outcome = execute(&app, &call, command).await;
+    bound(&call, &settled(&app, outcome).await?)
+}
+
+pub(super) async fn show_binding(app: Arc<App>, call: Call) -> Outcome {
+    let index = read(&app, &call).await?;
+    let binding = find_binding(&call, &index)?;
+    Answer::json(&binding_view(&index, binding))
+        .version(binding.version)
+        .from(&index)
+}
+
+pub(super) async fn change_binding(app: Arc<App>, call: Call) -> Outcome {
+    let asked: api::ChangePolicyBinding = call.json()?;
+    call.require(ManagementScope::PoliciesBind)?;
+    let _turn = app.binding.lock().await;
+    let index = app.index();
+    let id = binding_id(&call)?;
+    if let Some(earlier) = change::earlier(&app, &call)? {
+        return changed(&earlier, id);
+    }
+    let old = Arc::clone(find_binding(&call, &index)?);
+    let other = asked.policy.is_some() || asked.settings.is_some() || asked.claims.is_some();
+    let judgement = match other {
+        false => None,
+        true => Some(changed_judgement(&app, &old.judgement, &asked).await?),
+    };
+    let mode = asked.mode.as_deref();
+    let command = Command::ChangePolicyBinding {
+        id,
+        mode: mode.map(|mode| choice("mode", mode, &MODES)).transpose()?,
+        order: asked.order,
+        judgement,
+    };
+    // Policy and settings were checked together: they must not meet others by then.
+    let outcome = expecting(&app, &call, command, other.then_some(old.version)).await;
+    changed(&settled(&app, outcome).await?, id)
+}
+
+async fn changed_judgement(
+    app: &Arc<App>,
+    old: &Judgement,
+    asked: &api::ChangePolicyBinding,
+) -> Result<Judgement, Failure> {
+    let policy = match &asked.policy {
+        Some(policy) => text("policy", policy)?,
+        None => old.policy,
+    };
+    let settings = match &asked.settings {
+        Some(given) => settings(given)?,
+        None => old.settings.clone(),
+    };
+    let claims = match &asked.claims {
+        Some(claims) => claims.iter().map(|claim| claim.as_str().into()).collect(),
+        None => old.claims.clone(),
+    };
+    judgement(app, policy, settings, claims).await
+}
+
+pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
+    let api::Empty {} = call.json()?;
+    call.require(ManagementScope::PoliciesBind)?;
+    let _turn = app.binding.lock().await;
+    let id = binding_id(&call)?;
+    if change::earlier(&app, &call)?.is_none()
+        && let Some(previous) = app
+            .index()
+            .policy_binding(id)
+            .and_then(|binding| binding.previous.clone())
+    {
+        // It is ready as a rule; if not, that must be known before.
+        judgement(&app, previous.policy, previous.settings, previous.claims).await?;
+    }
+    let outcome = execute(&app, &call, Command::RollBackPolicyBinding { id }).await;
+    changed(&settled(&app, outcome).await?, id)
+}
+
+pub(super) async fn unbind(app: Arc<App>, call: Call) -> Outcome {
+    call.require(ManagementScope::PoliciesUnbind)?;
+    let _turn = app.binding.lock().await;
+    let id = binding_id(&call)?;
+    let receipt = execute(&app, &call, Command::UnbindPolicy { id }).await?;
+    Answer::empty().at(receipt.position())
+}
+
+/// A policy with settings that suit it, ready to be asked.
+async fn judgement(
+    app: &Arc<App>,
+    policy: PolicyDigest,
+    settings: PolicySettings,
+    claims: Vec<Box<str>>,
+) -> Result<Judgement, Failure> {
+    if app.index().policy(policy).is_none() {
+        return Err(Failure::UnknownInBody {
+            code: "policy_unknown",
+            member: "policy",
+            what: "policy",
+            id: policy.to_string(),
+        });
+    }
+    let given = settings.clone();
+    let settings_digest =
+        blocking(app, move |app| Ok(app.policies.prepare(policy, &given)?)).await?;
+    Ok(Judgement {
+        policy,
+        settings,
+        settings_digest,
+        claims,
+    })
+}
+
+/// What was made ready for a change that was refused is forgotten.
+async fn settled(app: &App, outcome: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
+    if outcome.is_err() {
+        app.settle_policies().await;
+    }
+    outcome
+}
+
+fn bound(call: &Call, receipt: &Receipt) -> Outcome {
+    let id = match made(receipt) {
+        Some(Entity::PolicyBinding(id)) => id,
+        _ => return Err(Failure::Gone),
+    };
+    let mut answer = changed(receipt, id)?;
+    answer.location = Some(call.location(&format!("/policy-bindings/{id}")));
+    Ok(answer)
+}
+
+fn changed(receipt: &Receipt, id: BindingId) -> Outcome {
+    let binding = receipt.index.policy_binding(id).ok_or(Failure::Gone)?;
+    Answer::json(&binding_view(&receipt.index, binding))
+        .version(binding.version)
+        .at(receipt.position())
+}
+
+fn digest(call: &Call) -> Result<PolicyDigest, Failure> {
+    call.id("digest", "policy_unknown", "policy")
+}
+
+fn binding_id(call: &Call) -> Result<BindingId, Failure> {
+    call.id("id", "policy_binding_unknown", "policy binding")
+}
+
+fn find<'i>(call: &Call, index: &'i Index) -> Result<&'i Arc<Policy>, Failure> {
+    index
+        .policy(digest(call)?)
+        .ok_or_else(|| Failure::unknown("policy_unknown", "policy", call.param("digest")))
+}
+
+fn find_binding<'i>(call: &Call, index: &'i Index) -> Result<&'i Arc<PolicyBinding>, Failure> {
+    index.policy_binding(binding_id(call)?).ok_or_else(|| {
+        Failure::unknown("policy_binding_unknown", "policy binding", call.param("id"))
+    })
+}
+
+/// `server`, `application/{id}`, or `api_resource/` with an id or an identifier.
+fn target(index: &Index, given: &str) -> Result<PolicyTarget, Failure> {
+    let identified = given
+        .strip_prefix("api_resource/")
+        .and_then(|identifier| index.api_identified(identifier));
+    if let Some(api) = identified {
+        return Ok(PolicyTarget::ApiResource(api.id));
+    }
+    given.parse().map_err(|_| Failure::Value {
+        member: "target".to_owned(),
+        expected: format!(
+            "must be server, api_resource/{{id or identifier}} or application/{{id}}, not {}",
+            shortened(given)
+        ),
+    })
+}
+
+/// Settings from JSON: each value in one of the forms of [`PolicyValue`].
+fn settings(given: &Map<String, Value>) -> Result<PolicySettings, Failure> {
+    let read = |(name, value): (&String, &Value)| {
+        let value: PolicyValue =
+            serde_json::from_value(value.clone()).map_err(|_| Failure::Value {
+                member: format!("settings.{}", shortened(name)),
+                expected: "must be true or false, a whole number, a text, a list of texts, or \
+                           {\"json\": \"…\"} for anything else"
+                    .to_owned(),
+            })?;
+        Ok((name.as_str().into(), value))
+    };
+    given.iter().map(read).collect()
+}
+
+impl From<PolicyFault> for Failure {
+    fn from(fault: PolicyFault) -> Self {
+        match fault {
+            PolicyFault::Rejected(reasons) => Self::Policy {
+                code: "policy_rejected",
+                what: "the module is not taken",
+                reasons,
+            },
+            PolicyFault::Settings(reasons) => Self::Policy {
+                code: "settings_invalid",
+                what: "the settings do not suit the policy",
+                reasons,
+            },
+            PolicyFault::Unavailable(_) | PolicyFault::NoModule(_) => Self::NoVerdict(fault),
+            PolicyFault::Disk(fault) => Self::Unreadable(fault),
+        }
+    }
+}
+
+fn strings(texts: &[Box<str>]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn view(policy: &Policy) -> api::Policy {
+    let said = &policy.descriptor;
+    api::Policy {
+        digest: policy.digest.to_string(),
+        name: said.name.to_string(),
+        version: said.version.to_string(),
+        doc: said.doc.to_string(),
+        settings: said.settings.iter().map(parameter).collect(),
+        reads: strings(&said.reads),
+        codes: strings(&said.codes),
+        claims: strings(&said.claims),
+        bytes: policy.bytes,
+        uploaded_at: policy.uploaded_at.to_string(),
+        position: policy.version.0,
+    }
+}
+
+fn parameter(parameter: &PolicyParameter) -> api::PolicySetting {
+    let kind = match parameter.kind {
+        PolicyValueKind::Flag => "flag",
+        PolicyValueKind::Int => "int",
+        PolicyValueKind::Text => "text",
+        PolicyValueKind::Texts => "texts",
+        PolicyValueKind::Json => "json",
+    };
+    api::PolicySetting {
+        name: parameter.name.to_string(),
+        kind: kind.to_owned(),
+        required: parameter.required,
+        default: parameter.default.as_ref().map(json),
+        doc: parameter.doc.to_string(),
+    }
+}
+
+fn binding_view(index: &Index, binding: &PolicyBinding) -> api::PolicyBinding {
+    let mode = MODES.iter().find(|(_, mode)| *mode == binding.mode);
+    let judgement = |judgement: &Judgement| judgement_view(index, judgement);
+    api::PolicyBinding {
+        id: binding.id.to_string(),
+        target: binding.target.to_string(),
+        mode: mode.map_or("", |(name, _)| name).to_owned(),
+        order: binding.order,
+        judgement: judgement(&binding.judgement),
+        previous: binding.previous.as_deref().map(judgement),
+        created_at: binding.created_at.to_string(),
+        version: binding.version.0,
+    }
+}
+
+fn judgement_view(index: &Index, judgement: &Judgement) -> api::PolicyJudgement {
+    let settings = judgement.settings.iter();
+    api::PolicyJudgement {
+        policy: judgement.policy.to_string(),
+        policy_name: policy_name(index, judgement.policy),
+        settings: settings
+            .map(|(name, value)| (name.to_string(), json(value)))
+            .collect(),
+        settings_digest: writ_core::codec::hex(&judgement.settings_digest),
+        claims: strings(&judgement.claims),
+    }
+}
+
+/// The name of a policy that a binding names: it is known as long as the binding is.
+pub(super) fn policy_name(index: &Index, digest: PolicyDigest) -> String {
+    index
+        .policy(digest)
+        .map_or_else(String::new, |policy| policy.descriptor.name.to_string())
+}

@@ -1,0 +1,681 @@
+//! The policies that judge one token, and what their answers come to together. All see the same
+//! entitlement and none sees another's answer, so the order in which they are asked changes nothing
+//! but the order in the record.
+
+use super::facts::{Fact, Facts};
+use crate::policies::Prepared;
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+use writ_core::{Entitled, Jti, Judgement, Millis, PolicyBinding, PolicyMode, ScopeName};
+use writ_ledger::{PolicyNote, PolicyRecord, Verdict};
+use writ_sandbox::{
+    Api, Application, Decision, Evaluation, Grant, Named, Outcome, Request, Trouble, Value,
+};
+
+/// All claims that policies add to one token, as JSON, in bytes.
+const CLAIMS_BYTES: usize = 8 * 1024;
+/// All verdicts of one issuance, as they are recorded, in bytes: the rest of a record fits beside.
+const RECORD_BYTES: usize = 24 * 1024;
+
+/// What the policies are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The most that can be granted.
+    pub entitled: &'a Entitled,
+    /// The id that the token would have.
+    pub id: Jti,
+    /// The clock.
+    pub at: Millis,
+    /// As in the token request.
+    pub grant_type: &'a str,
+    /// What is known about the request.
+    pub facts: Facts<'a>,
+    /// The issuer.
+    pub issuer: &'a str,
+}
+
+/// What one policy answered.
+#[derive(Clone, Debug)]
+pub struct Opinion {
+    /// What brought it in.
+    pub binding: Arc<PolicyBinding>,
+    /// Its answer, within what its binding permits, or why there is none.
+    pub answer: Result<Outcome, Trouble>,
+    /// The fuel it used.
+    pub fuel: u64,
+    /// How long it took.
+    pub micros: u32,
+}
+
+/// What the policies answered, and were asked.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// In the order in which they were asked.
+    pub opinions: Vec<Opinion>,
+    /// SHA-256 of the question, with all attributes that any of them reads.
+    pub input: [u8; 32],
+    /// The attributes that are recorded: nothing else says them.
+    pub attributes: Vec<Named>,
+}
+
+/// What all policies together leave of an entitlement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The scopes that all of them leave, sorted.
+    pub scopes: Vec<ScopeName>,
+    /// The values of `aud`.
+    pub audience: Vec<Arc<str>>,
+    /// The shortest lifetime, in seconds.
+    pub lifetime_seconds: u32,
+    /// The claims that they add, by name.
+    pub claims: Map<String, Json>,
+}
+
+/// Why there is no token after all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// A policy denies; this is what it wants the application to know.
+    #[error("{}", .0.as_deref().unwrap_or("a policy denies this token"))]
+    Denied(Option<String>),
+    /// A policy gave no answer, or none that counts.
+    #[error("a policy denies this token")]
+    Faulty,
+    /// Two policies set one claim differently.
+    #[error("a policy denies this token")]
+    Disagreement,
+    /// Each policy leaves something, and all together nothing.
+    #[error("the policies leave nothing of what was asked for")]
+    NothingLeft,
+    /// They say more than a token or a record holds.
+    #[error("a policy denies this token")]
+    TooMuch,
+    /// One could not be asked: the server's trouble.
+    #[error("a policy could not be asked")]
+    Unavailable,
+}
+
+impl Objection {
+    /// The reason as a stable word.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "policy_denied",
+            Self::Faulty => "policy_fault",
+            Self::Disagreement => "policies_disagree",
+            Self::NothingLeft => "policies_leave_nothing",
+            Self::TooMuch => "policies_say_too_much",
+            Self::Unavailable => "policy_unavailable",
+        }
+    }
+
+    /// Whether it is a no, and not something that did not work.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::NothingLeft)
+    }
+}
+
+/// Asks every policy that judges the entitlement, each in a fresh sandbox. `ready` has those that can
+/// be asked.
+#[must_use]
+pub fn hear(
+    ready: impl Fn(&Judgement) -> Option<Arc<Prepared>>,
+    question: &Question<'_>,
+) -> Hearing {
+    let bindings = &question.entitled.bindings;
+    let prepared: Vec<_> = bindings
+        .iter()
+        .map(|binding| ready(&binding.judgement))
+        .collect();
+    let mut wanted: Vec<Fact> = prepared
+        .iter()
+        .flatten()
+        .flat_map(|prepared| prepared.reads.iter().copied())
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut request = request(question, &wanted);
+    let input = request.digest();
+    let all = std::mem::take(&mut request.attributes);
+    let mut opinions = Vec::with_capacity(bindings.len());
+    for (binding, prepared) in bindings.iter().zip(&prepared) {
+        let evaluation = match prepared {
+            None => Evaluation {
+                result: Err(Trouble::Sandbox {
+                    reason: "the policy is not ready".to_owned(),
+                }),
+                fuel: 0,
+                micros: 0,
+            },
+            Some(prepared) => {
+                let reads =
+                    |named: &&Named| prepared.reads.iter().any(|fact| fact.name() == named.name);
+                request.attributes = all.iter().filter(reads).cloned().collect();
+                prepared.policy.evaluate(&request, &prepared.settings)
+            }
+        };
+        opinions.push(Opinion {
+            answer: evaluation
+                .result
+                .and_then(|outcome| permitted(outcome, binding)),
+            binding: Arc::clone(binding),
+            fuel: evaluation.fuel,
+            micros: evaluation.micros,
+        });
+    }
+    let recorded = wanted.iter().filter(|fact| !fact.is_recorded_elsewhere());
+    let recorded: Vec<&str> = recorded.map(|fact| fact.name()).collect();
+    Hearing {
+        opinions,
+        input,
+        attributes: all
+            .into_iter()
+            .filter(|named| recorded.contains(&named.name.as_str()))
+            .collect(),
+    }
+}
+
+/// The question as policies get it, with these facts.
+fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
+    let entitled = question.entitled;
+    let application = &entitled.application;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let labels = application.labels.pairs().iter();
+    let mut apis: Vec<Api> = entitled
+        .apis
+        .iter()
+        .map(|api| Api {
+            id: api.id.to_string(),
+            identifier: api.identifier.to_string(),
+            labels: Vec::new(),
+        })
+        .collect();
+    apis.sort_unstable_by(|a, b| a.identifier.cmp(&b.identifier));
+    let id = application.id.to_string();
+    let audience = entitled.audience.iter().map(ToString::to_string).collect();
+    Request {
+        id: question.id.to_string(),
+        at: question.at.0,
+        grant_type: question.grant_type.to_owned(),
+        claims: vec![
+            Named::new("aud", Value::Texts(audience)),
+            Named::new("client_id", text(&id)),
+            Named::new("iss", text(question.issuer)),
+            Named::new("sub", text(&id)),
+        ],
+        application: Application {
+            id,
+            name: application.name.to_string(),
+            labels: labels
+                .map(|(key, value)| Named::new(&**key, text(value)))
+                .collect(),
+            roles: entitled.roles.iter().map(ToString::to_string).collect(),
+        },
+        subject: None,
+        apis,
+        scopes: entitled.scopes.iter().map(ToString::to_string).collect(),
+        lifetime_seconds: entitled.lifetime_seconds,
+        attributes: question.facts.attributes(wanted, question.at),
+    }
+}
+
+/// Holds an outcome to the claims that the binding permits.
+fn permitted(outcome: Outcome, binding: &PolicyBinding) -> Result<Outcome, Trouble> {
+    if let Decision::Allow(grant) = &outcome.decision {
+        let permitted = |name: &str| binding.judgement.claims.iter().any(|one| **one == *name);
+        if let Some(claim) = grant.claims.iter().find(|claim| !permitted(&claim.name)) {
+            return Err(Trouble::Overstepped {
+                reason: format!(
+                    "it adds the claim `{}`, which {} does not permit",
+                    claim.name, binding.id
+                ),
+            });
+        }
+    }
+    Ok(outcome)
+}
+
+/// What the answers come to: any denial wins, scopes intersect, the shortest lifetime counts, claims
+/// add up. Those in shadow do not count.
+///
+/// # Errors
+/// See [`Objection`]; of several the first denial, else the first fault.
+pub fn compose(entitled: &Entitled, opinions: &[Opinion]) -> Result<Terms, Objection> {
+    let counts = |opinion: &&Opinion| opinion.binding.mode == PolicyMode::Enforce;
+    let mut grants: Vec<&Grant> = Vec::new();
+    let (mut denied, mut faulty, mut unavailable) = (None, false, false);
+    for opinion in opinions.iter().filter(counts) {
+        match &opinion.answer {
+            Ok(outcome) => match &outcome.decision {
+                Decision::Allow(grant) => grants.push(grant),
+                Decision::Deny(denial) if denied.is_none() => {
+                    denied = Some(denial.description.clone());
+                }
+                Decision::Deny(_) => {}
+            },
+            Err(trouble) if trouble.is_servers() => unavailable = true,
+            Err(_) => faulty = true,
+        }
+    }
+    if let Some(description) = denied {
+        return Err(Objection::Denied(description));
+    }
+    if faulty {
+        return Err(Objection::Faulty);
+    }
+    if unavailable {
+        return Err(Objection::Unavailable);
+    }
+    shrink(entitled, &grants)
+}
+
+/// An entitlement as all grants together leave it.
+fn shrink(entitled: &Entitled, grants: &[&Grant]) -> Result<Terms, Objection> {
+    let mut scopes = entitled.scopes.clone();
+    let mut lifetime_seconds = entitled.lifetime_seconds;
+    let mut claims = Map::new();
+    for grant in grants {
+        if let Some(left) = &grant.scopes {
+            scopes.retain(|scope| left.iter().any(|name| name == scope.as_str()));
+        }
+        if let Some(seconds) = grant.lifetime_seconds {
+            lifetime_seconds = lifetime_seconds.min(seconds);
+        }
+        for claim in &grant.claims {
+            let value = json(&claim.value);
+            match claims.get(&claim.name) {
+                Some(other) if *other != value => return Err(Objection::Disagreement),
+                Some(_) => {}
+                None => drop(claims.insert(claim.name.clone(), value)),
+            }
+        }
+    }
+    if scopes.is_empty() && !entitled.scopes.is_empty() {
+        return Err(Objection::NothingLeft);
+    }
+    if !claims.is_empty()
+        && serde_json::to_vec(&claims).map_or(0, |bytes| bytes.len()) > CLAIMS_BYTES
+    {
+        return Err(Objection::TooMuch);
+    }
+    Ok(Terms {
+        audience: entitled.audience_of(&scopes),
+        scopes,
+        lifetime_seconds,
+        claims,
+    })
+}
+
+/// A value as it stands in a token.
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Flag(flag) => (*flag).into(),
+        Value::Int(int) => (*int).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::Texts(texts) => texts.iter().map(String::as_str).collect(),
+        // The sandbox has read it once: it is JSON, and not deep.
+        Value::Json(text) => serde_json::from_str(text).unwrap_or_default(),
+    }
+}
+
+/// A value as it is recorded: as the contract's JSON has it, so that a replay can compare it.
+fn recorded(value: &Value) -> Json {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// Named values as they are recorded.
+pub(super) fn recorded_map(named: &[Named]) -> Map<String, Json> {
+    named
+        .iter()
+        .map(|one| (one.name.clone(), recorded(&one.value)))
+        .collect()
+}
+
+/// The answers as they are recorded.
+///
+/// # Errors
+/// [`Objection::TooMuch`] when a record does not hold them: then nobody would know what was said.
+pub fn record(opinions: &[Opinion]) -> Result<Vec<PolicyRecord>, Objection> {
+    let records: Vec<PolicyRecord> = opinions.iter().map(policy_record).collect();
+    let bytes = serde_json::to_vec(&records).map_or(usize::MAX, |bytes| bytes.len());
+    if bytes > RECORD_BYTES {
+        return Err(Objection::TooMuch);
+    }
+    Ok(records)
+}
+
+/// The answers without what they said, where that was too much.
+pub(super) fn record_shortened(opinions: &[Opinion]) -> Vec<PolicyRecord> {
+    opinions
+        .iter()
+        .map(|opinion| PolicyRecord {
+            notes: Vec::new(),
+            verdict: Verdict::Fault {
+                code: "too_much".into(),
+                reason: "the policies of this token say more than a record holds".into(),
+            },
+            ..policy_record(opinion)
+        })
+        .collect()
+}
+
+fn policy_record(opinion: &Opinion) -> PolicyRecord {
+    let Opinion {
+        binding,
+        answer,
+        fuel,
+        ..
+    } = opinion;
+    PolicyRecord {
+        binding: binding.id.to_string().into(),
+        policy: binding.judgement.policy.to_string().into(),
+        settings: writ_core::codec::hex(&binding.judgement.settings_digest).into(),
+        shadow: binding.mode == PolicyMode::Shadow,
+        verdict: verdict(answer),
+        notes: notes(answer),
+        fuel: *fuel,
+    }
+}
+
+/// An answer as it is recorded.
+#[must_use]
+pub fn verdict(answer: &Result<Outcome, Trouble>) -> Verdict {
+    match answer {
+        Ok(outcome) => match &outcome.decision {
+            Decision::Allow(grant) => Verdict::Permit {
+                scopes: grant.scopes.as_ref().map(|scopes| {
+                    scopes
+                        .iter()
+                        .filter_map(|scope| scope.parse().ok())
+                        .collect()
+                }),
+                lifetime: grant.lifetime_seconds,
+                claims: (!grant.claims.is_empty()).then(|| recorded_map(&grant.claims)),
+            },
+            Decision::Deny(denial) => Verdict::Deny {
+                code: denial.code.as_str().into(),
+                reason: denial.reason.as_str().into(),
+                description: denial.description.as_deref().map(Into::into),
+            },
+        },
+        Err(trouble) => Verdict::Fault {
+            code: trouble.code().into(),
+            reason: trouble.to_string().into(),
+        },
+    }
+}
+
+/// What a policy wants auditors to know.
+#[must_use]
+pub fn notes(answer: &Result<Outcome, Trouble>) -> Vec<PolicyNote> {
+    let notes = answer.iter().flat_map(|outcome| &outcome.notes);
+    notes
+        .map(|note| PolicyNote {
+            name: note.name.as_str().into(),
+            text: note.text.as_str().into(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::{select, subsequence};
+    use serde_json::json;
+    use writ_core::testkit::{
+        COURSE_SCOPES, COURSES, COURSES_IDENTIFIER, JOB, Log, add_grant, admin, bind_policy,
+        upload_policy,
+    };
+    use writ_core::{Ask, PolicyTarget, authorize};
+    use writ_sandbox::{Denial, Note};
+
+    /// An entitlement to all scopes of one API resource for 900 s.
+    fn entitled() -> Entitled {
+        let mut log = Log::base();
+        log.run(&admin(), add_grant(JOB, COURSES, &COURSE_SCOPES));
+        log.run(&admin(), upload_policy(1));
+        log.run(&admin(), bind_policy(PolicyTarget::Server, 1));
+        let resources = [COURSES_IDENTIFIER];
+        let ask = Ask {
+            scope: None,
+            resources: &resources,
+        };
+        authorize(&log.index, JOB, ask).unwrap()
+    }
+
+    fn opinion(mode: PolicyMode, answer: Result<Outcome, Trouble>) -> Opinion {
+        let binding = entitled().bindings.remove(0);
+        Opinion {
+            binding: Arc::new(PolicyBinding {
+                mode,
+                ..PolicyBinding::clone(&binding)
+            }),
+            answer,
+            fuel: 1,
+            micros: 1,
+        }
+    }
+
+    fn allows(grant: Grant) -> Opinion {
+        let decision = Decision::Allow(grant);
+        opinion(
+            PolicyMode::Enforce,
+            Ok(Outcome {
+                decision,
+                notes: Vec::new(),
+            }),
+        )
+    }
+
+    fn denies(description: Option<&str>) -> Opinion {
+        let decision = Decision::Deny(Denial {
+            code: "outside".into(),
+            reason: "a reason".into(),
+            description: description.map(Into::into),
+        });
+        opinion(
+            PolicyMode::Enforce,
+            Ok(Outcome {
+                decision,
+                notes: Vec::new(),
+            }),
+        )
+    }
+
+    fn fails(trouble: Trouble) -> Opinion {
+        opinion(PolicyMode::Enforce, Err(trouble))
+    }
+
+    fn leaves(scopes: &[&str]) -> Opinion {
+        allows(Grant {
+            scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+            ..Grant::default()
+        })
+    }
+
+    fn claims(name: &str, value: Value) -> Opinion {
+        allows(Grant {
+            claims: vec![Named::new(name, value)],
+            ..Grant::default()
+        })
+    }
+
+    fn composed(opinions: &[Opinion]) -> Result<Terms, Objection> {
+        compose(&entitled(), opinions)
+    }
+
+    #[test]
+    fn what_nobody_shrinks_stays() {
+        let (all, entitled) = (composed(&[allows(Grant::default())]).unwrap(), entitled());
+        assert_eq!(all.scopes, entitled.scopes);
+        assert_eq!(all.audience, entitled.audience);
+        assert_eq!(all.lifetime_seconds, entitled.lifetime_seconds);
+        assert_eq!(composed(&[]).unwrap(), all);
+    }
+
+    #[test]
+    fn any_denial_wins_and_the_first_speaks() {
+        let (first, second) = (denies(Some("not now")), denies(None));
+        let all = [
+            fails(Trouble::PoolExhausted),
+            fails(Trouble::OutOfFuel),
+            first,
+            second.clone(),
+        ];
+        let said = Some("not now".to_owned());
+        assert_eq!(composed(&all), Err(Objection::Denied(said)));
+        let silent = composed(&[second]).unwrap_err();
+        assert_eq!(silent.to_string(), "a policy denies this token");
+        assert_eq!(composed(&all[..2]), Err(Objection::Faulty));
+        assert_eq!(composed(&all[..1]), Err(Objection::Unavailable));
+    }
+
+    #[test]
+    fn scopes_intersect_and_nothing_left_is_a_denial() {
+        let both = [
+            leaves(&["courses:publish", "courses:read"]),
+            leaves(&["courses:read", "courses:write"]),
+        ];
+        let terms = composed(&both).unwrap();
+        assert_eq!(terms.scopes, ["courses:read".parse().unwrap()]);
+        let none = [leaves(&["courses:read"]), leaves(&["courses:write"])];
+        assert_eq!(composed(&none), Err(Objection::NothingLeft));
+        // Who asked for an API resource without scopes gets what was asked for.
+        let bare = Entitled {
+            scopes: Vec::new(),
+            ..entitled()
+        };
+        assert!(compose(&bare, &[allows(Grant::default())]).is_ok());
+    }
+
+    #[test]
+    fn claims_add_up_and_must_not_contradict() {
+        let text = |text: &str| Value::Text(text.into());
+        let same = [claims("tier", text("gold")), claims("tier", text("gold"))];
+        assert_eq!(
+            composed(&same).unwrap().claims,
+            *json!({"tier": "gold"}).as_object().unwrap()
+        );
+        let other = [claims("tier", text("gold")), claims("tier", text("silver"))];
+        assert_eq!(composed(&other), Err(Objection::Disagreement));
+        let nested = claims("rules", Value::Json("{\"a\":[1]}".into()));
+        let nested = composed(&[nested]).unwrap().claims;
+        assert_eq!(nested, *json!({"rules": {"a": [1]}}).as_object().unwrap());
+        let much: Vec<Opinion> = (0..4)
+            .map(|i| claims(&format!("claim-{i}"), text(&"x".repeat(3_000))))
+            .collect();
+        assert_eq!(composed(&much), Err(Objection::TooMuch));
+    }
+
+    #[test]
+    fn more_than_a_record_holds_is_not_answered() {
+        let talks = || {
+            let note = |i: u32| Note {
+                name: format!("note-{i}"),
+                text: "\u{1}".repeat(1_000),
+            };
+            opinion(
+                PolicyMode::Shadow,
+                Ok(Outcome {
+                    decision: Decision::Allow(Grant::default()),
+                    notes: (0..4).map(note).collect(),
+                }),
+            )
+        };
+        assert!(record(&[talks()]).is_ok());
+        let much = record(&[talks(), talks()]).err();
+        assert_eq!(much, Some(Objection::TooMuch));
+        let shortened = record_shortened(&[talks(), talks()]);
+        assert_eq!(shortened.len(), 2);
+        assert!(serde_json::to_vec(&shortened).unwrap().len() < 2_000);
+        assert!(record(&[leaves(&[])]).is_ok());
+    }
+
+    fn opinions() -> impl Strategy<Value = Opinion> {
+        let scopes = subsequence(COURSE_SCOPES.to_vec(), 0..=COURSE_SCOPES.len());
+        let claim = (select(vec!["tier", "tenant"]), select(vec!["a", "b"]))
+            .prop_map(|(name, value)| Named::new(name, Value::Text(value.into())));
+        let grant = (
+            prop::option::of(scopes),
+            prop::option::of(1u32..=900),
+            prop::option::weighted(0.3, claim),
+        )
+            .prop_map(|(scopes, lifetime_seconds, claim)| Grant {
+                scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+                lifetime_seconds,
+                claims: claim.into_iter().collect(),
+            });
+        let any = prop_oneof![
+            12 => grant.prop_map(allows),
+            1 => Just(denies(None)),
+            1 => Just(fails(Trouble::OutOfFuel)),
+            1 => Just(fails(Trouble::Interrupted)),
+        ];
+        (any, prop::bool::weighted(0.2)).prop_map(|(one, shadow)| match shadow {
+            false => one,
+            true => opinion(PolicyMode::Shadow, one.answer),
+        })
+    }
+
+    fn subset(small: &Terms, large: &Terms) -> bool {
+        small
+            .scopes
+            .iter()
+            .all(|scope| large.scopes.contains(scope))
+            && small
+                .audience
+                .iter()
+                .all(|one| large.audience.contains(one))
+            && small.lifetime_seconds <= large.lifetime_seconds
+    }
+
+    proptest! {
+        /// Whatever policies say, a token is never more than was entitled, and another policy
+        /// never makes it more.
+        #[test]
+        fn policies_only_shrink(all in prop::collection::vec(opinions(), 0..5), more in opinions()) {
+            let before = composed(&all);
+            if let Ok(terms) = &before {
+                prop_assert!(subset(terms, &composed(&[]).unwrap()));
+                let enforced = all.iter().filter(|one| one.binding.mode == PolicyMode::Enforce);
+                for one in enforced {
+                    let Ok(Outcome { decision: Decision::Allow(grant), .. }) = &one.answer else {
+                        panic!("a denial was not heard")
+                    };
+                    let longest = grant.lifetime_seconds.unwrap_or(u32::MAX);
+                    prop_assert!(terms.lifetime_seconds <= longest);
+                }
+            }
+            let after = composed(&[all, vec![more]].concat());
+            match (before, after) {
+                (Ok(before), Ok(after)) => prop_assert!(subset(&after, &before)),
+                (Err(_), Ok(after)) => prop_assert!(false, "a denial was undone: {after:?}"),
+                (_, Err(_)) => {}
+            }
+        }
+
+        #[test]
+        fn the_order_of_policies_decides_nothing(
+            (all, shuffled) in prop::collection::vec(opinions(), 0..5)
+                .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
+        ) {
+            match (composed(&all), composed(&shuffled)) {
+                (Ok(one), Ok(other)) => prop_assert_eq!(one, other),
+                (Err(one), Err(other)) => prop_assert_eq!(one.code(), other.code()),
+                (one, other) => prop_assert!(false, "{one:?} and {other:?}"),
+            }
+        }
+
+        #[test]
+        fn shadows_decide_nothing(all in prop::collection::vec(opinions(), 0..5)) {
+            let enforced: Vec<Opinion> = all
+                .iter()
+                .filter(|one| one.binding.mode == PolicyMode::Enforce)
+                .cloned()
+                .collect();
+            prop_assert_eq!(composed(&all), composed(&enforced));
+        }
+    }
+}

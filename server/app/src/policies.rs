@@ -1,0 +1,361 @@
+//! Policies, ready to be asked: modules from the blobs, compiled by the sandbox, with the settings
+//! of their bindings. The index says which there must be; here is what it takes to ask them.
+//!
+//! Readers never wait: what is ready is one map that is replaced as a whole. A binding names its
+//! policy and its settings by digest, and what is ready is found by these two, so that a token finds
+//! exactly what its version of the index names, whatever is being replaced meanwhile.
+
+use crate::issue::facts::Fact;
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use writ_core::{
+    Index, JsonText, Judgement, PolicyDescriptor, PolicyDigest, PolicyParameter, PolicySettings,
+    PolicyValue, PolicyValueKind,
+};
+use writ_ledger::{Blobs, DataDir, Fault};
+use writ_sandbox::{
+    Compiler, LoadError, Named, Policy, Sandbox, SandboxConfig, SandboxError, SettingKind, Value,
+};
+
+/// The one argument by which this program is asked to be the compiling process of another one.
+pub const COMPILE_CHILD: &str = "policy-compile-child";
+
+/// The compiler of a server: this very program, in a process of its own. Also when another one was
+/// installed in its place meanwhile: the link leads to what runs.
+#[must_use]
+pub fn compiler() -> Compiler {
+    Compiler::Child {
+        program: "/proc/self/exe".into(),
+        args: vec![COMPILE_CHILD.into()],
+    }
+}
+
+/// Why a policy cannot be used as somebody wants to.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyFault {
+    /// The module is no policy, or no good one; every reason.
+    #[error("the module is refused: {}", .0.join("; "))]
+    Rejected(Vec<String>),
+    /// The settings do not suit it; a sentence each.
+    #[error("the settings do not suit the policy: {}", .0.join("; "))]
+    Settings(Vec<String>),
+    /// The policy could not be tried.
+    #[error("the policy cannot be tried now: {0}")]
+    Unavailable(String),
+    /// Its module is not there.
+    #[error("the module of the policy {0} is not in the data directory")]
+    NoModule(PolicyDigest),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] Fault),
+}
+
+impl From<LoadError> for PolicyFault {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Rejected(rejected) => Self::Rejected(rejected.reasons),
+            LoadError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
+/// A policy with settings, ready to be asked.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The policy.
+    pub policy: Policy,
+    /// Its settings, with defaults filled in.
+    pub settings: Vec<Named>,
+    /// The facts that it reads, of those that this server knows.
+    pub reads: Vec<Fact>,
+}
+
+/// A policy and settings by their digests.
+type Key = (PolicyDigest, [u8; 32]);
+
+/// All that is ready.
+#[derive(Debug, Default)]
+struct Ready {
+    policies: HashMap<PolicyDigest, Policy>,
+    prepared: HashMap<Key, Arc<Prepared>>,
+}
+
+/// The policies of a server.
+pub struct Policies {
+    sandbox: Sandbox,
+    blobs: Blobs,
+    ready: ArcSwap<Ready>,
+    /// Held by whoever replaces what is ready, so that none overwrites what another added.
+    changing: Mutex<()>,
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policies")
+            .field("ready", &self.ready.load().prepared.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there are no policies at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PoliciesError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] Fault),
+    /// This machine has no sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+impl Policies {
+    /// Opens the modules of a data directory and makes a sandbox. Nothing is ready yet.
+    ///
+    /// # Errors
+    /// When the disk cannot be used, or this machine has no sandbox.
+    pub fn open(
+        data: &DataDir,
+        master_key: &[u8; 32],
+        compiler: Compiler,
+    ) -> Result<Self, PoliciesError> {
+        let sandbox = Sandbox::new(SandboxConfig {
+            cache_dir: Some(data.path().join("policy-cache")),
+            cache_key: cache_key(master_key),
+            compiler,
+            ..SandboxConfig::default()
+        })?;
+        Ok(Self {
+            sandbox,
+            blobs: Blobs::open(data)?,
+            ready: ArcSwap::default(),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// The engine, as records of issuances name it.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        self.sandbox.fingerprint()
+    }
+
+    /// How many verdicts are being made right now.
+    #[must_use]
+    pub fn in_use(&self) -> u64 {
+        self.sandbox.in_use()
+    }
+
+    /// What a binding asks, if it is ready. Never blocks.
+    #[must_use]
+    pub fn get(&self, judgement: &Judgement) -> Option<Arc<Prepared>> {
+        let ready = self.ready.load();
+        ready.prepared.get(&key(judgement)).cloned()
+    }
+
+    /// Checks a module as uploading does, and stores it durably. Blocks, perhaps for seconds.
+    ///
+    /// # Errors
+    /// [`PolicyFault::Rejected`] with every reason, or the server cannot now.
+    pub fn upload(&self, module: &[u8]) -> Result<(PolicyDigest, PolicyDescriptor), PolicyFault> {
+        let policy = self.sandbox.load(module)?;
+        let descriptor = descriptor(policy.descriptor())
+            .map_err(|reason| PolicyFault::Rejected(vec![reason]))?;
+        Ok((PolicyDigest(self.blobs.put(module)?), descriptor))
+    }
+
+    /// The module of a policy.
+    ///
+    /// # Errors
+    /// It is not there, or damaged.
+    pub fn module(&self, digest: PolicyDigest) -> Result<Vec<u8>, PolicyFault> {
+        self.blobs
+            .get(&digest.0)?
+            .ok_or(PolicyFault::NoModule(digest))
+    }
+
+    /// Makes a policy ready with settings that somebody gives: checks them as the policy's
+    /// descriptor says, and then asks the policy itself. Answers the digest of the settings with
+    /// defaults filled in. Blocks, perhaps for seconds.
+    ///
+    /// # Errors
+    /// See [`PolicyFault`].
+    pub fn prepare(
+        &self,
+        digest: PolicyDigest,
+        settings: &PolicySettings,
+    ) -> Result<[u8; 32], PolicyFault> {
+        let (settings_digest, prepared) = self.make(digest, settings)?;
+        self.change(|ready| {
+            ready.policies.insert(digest, prepared.policy.clone());
+            ready
+                .prepared
+                .insert((digest, settings_digest), Arc::new(prepared));
+        });
+        Ok(settings_digest)
+    }
+
+    /// What a binding asks, made ready for this one use where it is not: as of the past, say.
+    /// Blocks, perhaps for seconds.
+    ///
+    /// # Errors
+    /// See [`PolicyFault`].
+    pub fn borrow(&self, judgement: &Judgement) -> Result<Arc<Prepared>, PolicyFault> {
+        match self.get(judgement) {
+            Some(prepared) => Ok(prepared),
+            None => {
+                let (_, prepared) = self.make(judgement.policy, &judgement.settings)?;
+                Ok(Arc::new(prepared))
+            }
+        }
+    }
+
+    fn make(
+        &self,
+        digest: PolicyDigest,
+        settings: &PolicySettings,
+    ) -> Result<([u8; 32], Prepared), PolicyFault> {
+        let policy = self.load(digest)?;
+        let given: Vec<Named> = settings
+            .iter()
+            .map(|(name, given)| Named::new(&**name, value(given)))
+            .collect();
+        let resolved = policy.descriptor().resolve(&given).map_err(problems)?;
+        match policy.validate(&resolved) {
+            Ok(answer) => answer.map_err(problems)?,
+            Err(trouble) if trouble.is_servers() => {
+                return Err(PolicyFault::Unavailable(trouble.to_string()));
+            }
+            Err(trouble) => return Err(PolicyFault::Settings(vec![trouble.to_string()])),
+        }
+        let settings_digest = writ_sandbox::settings_digest(&resolved);
+        let prepared = Prepared {
+            reads: Fact::named(&policy.descriptor().reads),
+            settings: resolved,
+            policy,
+        };
+        Ok((settings_digest, prepared))
+    }
+
+    /// Makes ready what the bindings of an index ask, and what they could after a rollback; forgets
+    /// everything else. Blocks, perhaps for seconds. Answers how many bindings cannot be asked.
+    pub fn settle(&self, index: &Index) -> usize {
+        let wanted = || {
+            index
+                .policy_bindings(None)
+                .flat_map(|binding| binding.judgements())
+        };
+        for judgement in wanted().filter(|judgement| self.get(judgement).is_none()) {
+            if let Err(fault) = self.prepare(judgement.policy, &judgement.settings) {
+                tracing::error!(policy = %judgement.policy, %fault, "a bound policy cannot be asked");
+            }
+        }
+        let keep: HashSet<Key> = wanted().map(key).collect();
+        self.change(|ready| {
+            ready.prepared.retain(|key, _| keep.contains(key));
+            ready
+                .policies
+                .retain(|digest, _| keep.iter().any(|(policy, _)| policy == digest));
+        });
+        index
+            .policy_bindings(None)
+            .filter(|binding| self.get(&binding.judgement).is_none())
+            .count()
+    }
+
+    fn load(&self, digest: PolicyDigest) -> Result<Policy, PolicyFault> {
+        if let Some(policy) = self.ready.load().policies.get(&digest) {
+            return Ok(policy.clone());
+        }
+        Ok(self.sandbox.load(&self.module(digest)?)?)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Ready)) {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.ready.load();
+        let mut ready = Ready {
+            policies: before.policies.clone(),
+            prepared: before.prepared.clone(),
+        };
+        change(&mut ready);
+        self.ready.store(Arc::new(ready));
+    }
+}
+
+fn key(judgement: &Judgement) -> Key {
+    (judgement.policy, judgement.settings_digest)
+}
+
+/// The key that authenticates compiled modules: whoever can write the data directory and has not
+/// the master key cannot have native code run.
+fn cache_key(master_key: &[u8; 32]) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, master_key);
+    let tag = hmac::sign(&key, b"writ policy cache 1");
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(tag.as_ref());
+    bytes
+}
+
+fn problems(problems: Vec<writ_sandbox::Problem>) -> PolicyFault {
+    let said = |problem: writ_sandbox::Problem| match problem.setting.is_empty() {
+        true => problem.message,
+        false => format!("{}: {}", problem.setting, problem.message),
+    };
+    PolicyFault::Settings(problems.into_iter().map(said).collect())
+}
+
+/// The sandbox's word for a value.
+#[must_use]
+pub fn value(value: &PolicyValue) -> Value {
+    match value {
+        PolicyValue::Flag(flag) => Value::Flag(*flag),
+        PolicyValue::Int(int) => Value::Int(*int),
+        PolicyValue::Text(text) => Value::Text(text.to_string()),
+        PolicyValue::Texts(texts) => Value::Texts(texts.iter().map(ToString::to_string).collect()),
+        PolicyValue::Json(text) => Value::Json(text.json.to_string()),
+    }
+}
+
+fn own_value(value: &Value) -> PolicyValue {
+    match value {
+        Value::Flag(flag) => PolicyValue::Flag(*flag),
+        Value::Int(int) => PolicyValue::Int(*int),
+        Value::Text(text) => PolicyValue::Text(text.as_str().into()),
+        Value::Texts(texts) => {
+            PolicyValue::Texts(texts.iter().map(|one| one.as_str().into()).collect())
+        }
+        Value::Json(text) => PolicyValue::Json(JsonText {
+            json: text.as_str().into(),
+        }),
+    }
+}
+
+/// What a policy says about itself, in the words of the rules.
+fn descriptor(said: &writ_sandbox::Descriptor) -> Result<PolicyDescriptor, String> {
+    let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+    let parameter = |setting: &writ_sandbox::Setting| PolicyParameter {
+        name: setting.name.as_str().into(),
+        kind: match setting.kind {
+            SettingKind::Flag => PolicyValueKind::Flag,
+            SettingKind::Int => PolicyValueKind::Int,
+            SettingKind::Text => PolicyValueKind::Text,
+            SettingKind::Texts => PolicyValueKind::Texts,
+            SettingKind::Json => PolicyValueKind::Json,
+        },
+        required: setting.required,
+        default: setting.default.as_ref().map(own_value),
+        doc: setting.doc.as_str().into(),
+    };
+    Ok(PolicyDescriptor {
+        name: said
+            .name
+            .parse()
+            .map_err(|error| format!("the policy's name: {error}"))?,
+        version: said.version.as_str().into(),
+        doc: said.doc.as_str().into(),
+        settings: said.settings.iter().map(parameter).collect(),
+        reads: boxed(&said.reads),
+        codes: boxed(&said.codes),
+        claims: boxed(&said.claims),
+    })
+}
