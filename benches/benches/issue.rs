@@ -3,8 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
-use writ::issue::{PresentedCredentials, Request, issue};
+use writ::issue::issue;
 use writ::token::{Claims, encode};
 use writ_benches::{World, identifier, scope};
 use writ_core::{Algorithm, ApplicationId, Ask, Jti, RecordMode, TokenType, authorize};
@@ -40,6 +39,7 @@ fn sign(c: &mut Criterion) {
             exp: 1_763_931_065,
             jti: Jti(0x0199_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0000),
             scope: scope.as_str().into(),
+            more: serde_json::Map::new(),
         };
         group.bench_function(BenchmarkId::from_parameter(algorithm), |b| {
             b.iter(|| encode(signer, TokenType::AtJwt, black_box(&claims)).expect("signed"));
@@ -60,19 +60,7 @@ fn issue_in_process(c: &mut Criterion) {
         for algorithm in Algorithm::ALL {
             let (resource, scope) = (identifier(algorithm), scope(algorithm));
             let resources = [resource.as_str()];
-            let request = || Request {
-                credentials: PresentedCredentials {
-                    client_id: &world.client_id,
-                    presented_secret: &world.client_secret,
-                    method: "client_secret_post",
-                },
-                ask: Ask {
-                    scope: Some(&scope),
-                    resources: &resources,
-                },
-                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            };
+            let request = || world.request(&resources, &scope);
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
                 b.iter(|| {
                     runtime
@@ -85,10 +73,33 @@ fn issue_in_process(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same with policies: what each adds.
+fn issue_with_policies(c: &mut Criterion) {
+    let world = World::new();
+    world.record(RecordMode::Off);
+    let runtime = actix_web::rt::System::new();
+    let mut group = c.benchmark_group("issue_with_policies");
+    let (resource, scope) = (identifier(Algorithm::ES256), scope(Algorithm::ES256));
+    let resources = [resource.as_str()];
+    for policies in [0, 1, 3] {
+        world.bind(policies);
+        let request = || world.request(&resources, &scope);
+        group.bench_function(BenchmarkId::from_parameter(policies), |b| {
+            b.iter(|| {
+                runtime
+                    .block_on(issue(&world.app, &request()))
+                    .expect("a token")
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group!(
     benches,
     authorize_among_10k_applications,
     sign,
-    issue_in_process
+    issue_in_process,
+    issue_with_policies
 );
 criterion_main!(benches);

@@ -6,32 +6,21 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
 use writ::http::{self, Manners};
-use writ::issue::{PresentedCredentials, Request, issue};
-use writ_benches::{World, identifier};
-use writ_core::{Algorithm, Ask};
+use writ::issue::issue;
+use writ_benches::{World, identifier, scope};
+use writ_core::Algorithm;
 
 fn token(world: &World, algorithm: Algorithm) -> String {
     let resource = identifier(algorithm);
-    let request = Request {
-        credentials: PresentedCredentials {
-            client_id: &world.client_id,
-            presented_secret: &world.client_secret,
-            method: "client_secret_post",
-        },
-        ask: Ask {
-            scope: None,
-            resources: &[&resource],
-        },
-        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        traceparent: "",
-    };
+    let (resources, scope) = ([resource.as_str()], scope(algorithm));
+    let request = world.request(&resources, &scope);
     let runtime = actix_web::rt::System::new();
     runtime
         .block_on(issue(&world.app, &request))
         .expect("a token")
-        .access_token
+        .access_token()
+        .to_owned()
 }
 
 fn decode_and_validate(c: &mut Criterion) {

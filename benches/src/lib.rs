@@ -3,6 +3,7 @@
 //! thousand others.
 
 use actix_web::web::Data;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tempfile::TempDir;
 use writ::app::App;
@@ -10,10 +11,17 @@ use writ::bootstrap::{self, InitOptions, Surroundings};
 use writ::clock::{SystemClock, SystemRandom};
 use writ::config::{ByteSize, Config, Issuer};
 use writ::credentials::Secret;
+use writ::issue::{PresentedCredentials, Request};
 use writ_core::{
-    Actor, Algorithm, ApplicationId, Command, GrantMode, Labels, NewScope, NewSecret, RecordMode,
-    SecretId, SettingsChange, Submission, TokenProfile, TokenSettings,
+    Actor, Algorithm, ApplicationId, Ask, Command, GrantMode, Judgement, Labels, NewScope,
+    NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId, SettingsChange,
+    Submission, TokenProfile, TokenSettings,
 };
+use writ_sandbox::Compiler;
+
+/// The module that the demo binds.
+pub const POLICY: &[u8] =
+    include_bytes!("../../policies/lifetime_cap_by_scope/lifetime_cap_by_scope.wasm");
 
 /// How many applications the index holds beside the one that asks.
 pub const APPLICATIONS: usize = 10_000;
@@ -47,6 +55,7 @@ impl World {
             issuer: config.issuer.clone().expect("set above"),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            compiler: Compiler::InProcess,
         };
         let app = Data::new(bootstrap::open(&config, surroundings).expect("it opens"));
         let secret = Secret::generate(&SystemRandom);
@@ -72,6 +81,70 @@ impl World {
             client_id,
             client_secret,
             _directory: directory,
+        }
+    }
+
+    /// A request for the two scopes of the API resource that wants an algorithm.
+    #[must_use]
+    pub fn request<'a>(&'a self, resources: &'a [&'a str], scope: &'a str) -> Request<'a> {
+        Request {
+            credentials: PresentedCredentials {
+                client_id: &self.client_id,
+                presented_secret: &self.client_secret,
+                method: "client_secret_post",
+            },
+            ask: Ask {
+                scope: Some(scope),
+                resources,
+            },
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            user_agent: Some("bench/1"),
+            client_cert: None,
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        }
+    }
+
+    /// Binds the demo's policy to all that judges the tokens of the application, one after the
+    /// other, until so many are bound.
+    ///
+    /// # Panics
+    /// When it cannot be bound.
+    pub fn bind(&self, policies: usize) {
+        let app = &self.app;
+        let index = app.index();
+        let bound = index.policy_binding_count();
+        let (digest, descriptor) = app.policies.upload(POLICY).expect("a policy");
+        execute(
+            app,
+            Command::UploadPolicy {
+                digest,
+                bytes: POLICY.len() as u64,
+                descriptor: Box::new(descriptor),
+            },
+        );
+        let application = self.client_id.parse().expect("an id");
+        for number in bound..policies {
+            let caps = format!("*:publish={}", 300 + number);
+            let settings = [("caps".into(), PolicyValue::Texts(vec![caps.into()]))].into();
+            let settings_digest = app.policies.prepare(digest, &settings).expect("ready");
+            let target = match number % 2 {
+                0 => PolicyTarget::Server,
+                _ => PolicyTarget::Application(application),
+            };
+            execute(
+                app,
+                Command::BindPolicy {
+                    target,
+                    mode: PolicyMode::Enforce,
+                    order: 100,
+                    judgement: Judgement {
+                        policy: digest,
+                        settings,
+                        settings_digest,
+                        claims: Vec::new(),
+                    },
+                },
+            );
         }
     }
 
