@@ -5,6 +5,8 @@
 //!   starts at the root.
 //! - After `<!-- run in background -->` it is a program that stays: the next block runs when it has
 //!   printed a line with `listening on`. It is ended when all blocks have run.
+//! - The commands of `sdk/policy/README.md`, the first steps of an author of policies, are run
+//!   where those of the README have left the server running.
 //! - `cargo run --release -- …` runs the `writ` that was built for these tests, and `writ` is on
 //!   the path. `.ci/run` runs the real thing.
 //! - The fenced block after `<!-- file map -->` names a path first on each line.
@@ -57,7 +59,26 @@ fn blocks(text: &str) -> Vec<(Mark, String)> {
 }
 
 fn readme() -> Vec<(Mark, String)> {
-    blocks(&fs::read_to_string(repository().join("README.md")).unwrap())
+    page("README.md")
+}
+
+fn page(path: &str) -> Vec<(Mark, String)> {
+    blocks(&fs::read_to_string(repository().join(path)).unwrap())
+}
+
+/// Whether policies can be compiled here.
+fn can_compile_policies(checks: &str) -> bool {
+    let target = "wasm32-unknown-unknown";
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", target]);
+    let added = outside::have(&["rustup"], checks)
+        && Process::run("rustup", rustup, Duration::from_secs(120))
+            .status
+            .success();
+    if !added {
+        outside::left_out(checks, &format!("`rustup target add {target}` failed"));
+    }
+    added
 }
 
 #[test]
@@ -81,7 +102,13 @@ fn the_commands_run_as_printed() {
     }
     let mut background = Vec::new();
     let mut run = 0;
-    for (mark, block) in readme() {
+    let mut steps = readme();
+    if can_compile_policies("the first steps of an author of policies") {
+        let first_steps = page("sdk/policy/README.md");
+        assert!(first_steps.len() >= 6, "the way to a token that obeys");
+        steps.extend(first_steps);
+    }
+    for (mark, block) in steps {
         match mark {
             Mark::Run => {
                 let shell = shell(&block, copy.path());
