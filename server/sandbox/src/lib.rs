@@ -18,6 +18,8 @@ mod evaluate;
 mod limits;
 mod module;
 mod output;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod trouble;
 mod types;
 

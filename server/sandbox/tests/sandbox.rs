@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use writ_sandbox::testkit::{honest, hostile, hostile_directory, module};
 use writ_sandbox::{
     Api, Application, Compiler, CompilerLimits, Decision, Grant, LoadError, ModuleLimits, Named,
     Outcome, Policy, Request, Sandbox, SandboxConfig, Subject, Trouble, Value,
@@ -18,38 +19,6 @@ use writ_sandbox::{
 
 mod support {
     use super::*;
-
-    /// A policy module: what a test defines, and `policy.wat` for all that it does not.
-    pub(super) fn module(test: &str) -> Vec<u8> {
-        let mut text = format!("(module {test}\n");
-        for block in include_str!("policy.wat").split("\n\n") {
-            let definition = block.lines().find(|line| !line.starts_with(";;"));
-            let name = definition.and_then(|line| {
-                let mut words = line.split_whitespace();
-                let (kind, name) = (words.next()?, words.next()?);
-                name.starts_with('$').then(|| format!("{kind} {name} "))
-            });
-            if !name.is_some_and(|name| test.contains(&name)) {
-                text.push_str(block);
-                text.push('\n');
-            }
-        }
-        text.push(')');
-        wat::parse_str(text).unwrap()
-    }
-
-    pub(super) fn honest() -> Vec<u8> {
-        module("")
-    }
-
-    pub(super) fn hostile_directory() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile")
-    }
-
-    pub(super) fn hostile(name: &str) -> Vec<u8> {
-        let path = hostile_directory().join(name).with_extension("wat");
-        module(&fs::read_to_string(path).unwrap())
-    }
 
     /// Production's settings, but for a clock that a loaded machine does not run into.
     pub(super) fn config() -> SandboxConfig {
