@@ -18,6 +18,7 @@ pub mod issue;
 pub mod keys;
 mod maintenance;
 pub mod net;
+pub mod policies;
 pub mod server;
 pub mod telemetry;
 #[cfg(test)]
