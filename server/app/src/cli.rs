@@ -176,6 +176,7 @@ impl fmt::Display for Failure {
                 } else {
                     &problem.detail
                 };
+                let said = without_reasons(said, &problem.reasons);
                 write!(f, "{} (code {})", clean(said), clean(&problem.code))?;
                 for reason in &problem.reasons {
                     write!(f, "\n  {}", clean(reason))?;
@@ -187,6 +188,13 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// A sentence that ends with all reasons, for those who read nothing else, without them: each is
+/// shown in a line of its own.
+fn without_reasons<'s>(said: &'s str, reasons: &[String]) -> &'s str {
+    let all = format!(": {}", reasons.join("; "));
+    said.strip_suffix(&all).unwrap_or(said)
 }
 
 impl From<ConfigError> for Failure {
@@ -241,16 +249,20 @@ mod tests {
 
     #[test]
     fn every_reason_of_a_problem_is_a_line() {
-        let problem = Problem {
-            detail: "the module is refused".into(),
-            code: "policy_rejected".into(),
-            reasons: vec!["it imports `a\nb`".into(), "it has a start function".into()],
-            ..Problem::default()
-        };
-        assert_eq!(
-            Failure::Refused(Box::new(problem)).to_string(),
-            "the module is refused (code policy_rejected)\n  it imports `a\u{fffd}b`\n  it has a \
-             start function"
-        );
+        let reasons = ["it imports `a\nb`", "it has a start function"].map(str::to_owned);
+        let all = format!("the module is refused: {}", reasons.join("; "));
+        for detail in ["the module is refused".to_owned(), all] {
+            let problem = Problem {
+                detail,
+                code: "policy_rejected".into(),
+                reasons: reasons.to_vec(),
+                ..Problem::default()
+            };
+            assert_eq!(
+                Failure::Refused(Box::new(problem)).to_string(),
+                "the module is refused (code policy_rejected)\n  it imports `a\u{fffd}b`\n  it has \
+                 a start function"
+            );
+        }
     }
 }
