@@ -83,6 +83,39 @@ pub mod from_sandbox {
             .collect()
     }
 
+    /// A request.
+    #[must_use]
+    pub fn request(request: &sandbox::Request) -> sdk::Request {
+        let application = &request.application;
+        let subject = |subject: &sandbox::Subject| sdk::Subject {
+            id: subject.id.clone(),
+            issuer: subject.issuer.clone(),
+            claims: named(&subject.claims),
+        };
+        let api = |api: &sandbox::Api| sdk::Api {
+            id: api.id.clone(),
+            identifier: api.identifier.clone(),
+            labels: named(&api.labels),
+        };
+        sdk::Request {
+            id: request.id.clone(),
+            at: request.at,
+            grant_type: request.grant_type.clone(),
+            application: sdk::Application {
+                id: application.id.clone(),
+                name: application.name.clone(),
+                labels: named(&application.labels),
+                roles: application.roles.clone(),
+            },
+            subject: request.subject.as_ref().map(subject),
+            apis: request.apis.iter().map(api).collect(),
+            scopes: request.scopes.clone(),
+            lifetime_seconds: request.lifetime_seconds,
+            attributes: named(&request.attributes),
+            claims: named(&request.claims),
+        }
+    }
+
     /// An outcome.
     #[must_use]
     pub fn outcome(outcome: &sandbox::Outcome) -> sdk::Outcome {

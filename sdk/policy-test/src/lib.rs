@@ -96,15 +96,28 @@ pub fn run_cases(module: &[u8], cases: &Path) -> Result<Report, TestError> {
     run_cases_in(&sandbox()?, module, cases, Options::default())
 }
 
-/// A sandbox for tests: compiles in this process, keeps nothing.
+/// A sandbox for tests: compiles in this process, keeps nothing. Fuel ends what runs too long, as
+/// on a server; the clock behind it waits for longer, as a machine that tests may be busy.
 ///
 /// # Errors
 /// When this machine cannot have one.
 pub fn sandbox() -> Result<Sandbox, SandboxError> {
     Sandbox::new(SandboxConfig {
         pool: 4,
+        epoch_ticks: 500,
         ..SandboxConfig::default()
     })
+}
+
+/// The request as a server passes it to this policy: with the attributes that it reads and no
+/// others, `time.*` from `at` where they are not given, everything sorted.
+#[must_use]
+pub fn as_served(policy: &Policy, request: &writ_sandbox::Request) -> writ_sandbox::Request {
+    let descriptor = from_sandbox::descriptor(policy.descriptor());
+    to_sandbox::request(&testing::as_served(
+        &descriptor,
+        &from_sandbox::request(request),
+    ))
 }
 
 /// Runs a module's cases in this sandbox.

@@ -7,8 +7,8 @@ pub type File = (String, String);
 /// That name cannot be one of a policy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a policy's name begins with a letter a-z, goes on with a-z, 0-9, - or _, and has 64 \
-     characters at most"
+    "a policy's name begins with a letter a-z, goes on with a-z, 0-9, - or _, has 64 characters \
+     at most, and is none of the SDK's own"
 )]
 pub struct BadName;
 
@@ -76,6 +76,9 @@ pub fn files(name: &str) -> Result<Vec<File>, BadName> {
         return Err(BadName);
     }
     let library = name.replace('-', "_");
+    if ["writ_policy", "writ_policy_macros"].contains(&&*library) {
+        return Err(BadName);
+    }
     let mut files: Vec<File> = Vec::new();
     for (path, text) in TEMPLATE {
         let text = text

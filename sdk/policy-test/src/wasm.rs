@@ -40,7 +40,8 @@ pub enum BuildError {
     NoModule,
 }
 
-/// Makes sure that there is the target, fetching it if `rustup` is there.
+/// Makes sure that there is the target, fetching it if `rustup` is there. What `rustup` has to say
+/// goes to this process's standard error.
 ///
 /// # Errors
 /// When there is none, with what was tried.
@@ -82,11 +83,7 @@ fn installed() -> Result<bool, BuildError> {
 
 /// Runs a program; whether it succeeded, or `None` when it was ended for taking too long.
 fn within(command: &mut Command, limit: Duration) -> std::io::Result<Option<bool>> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     // Counted, not measured: nothing here needs to know the time.
     for _ in 0..limit.as_millis() / STEP.as_millis() {
         if let Some(status) = child.try_wait()? {
@@ -110,7 +107,7 @@ pub struct Build {
     pub profile: String,
     /// Where to put what is built; cargo's own choice, unless given.
     pub target_directory: Option<PathBuf>,
-    /// Whether cargo must not ask anything of the network.
+    /// Whether nothing may be asked of the network: neither by cargo nor by `rustup`.
     pub offline: bool,
 }
 
@@ -131,7 +128,11 @@ impl Build {
     /// # Errors
     /// [`BuildError`]: there is no target, the source does not compile, or it makes no module.
     pub fn run(&self) -> Result<Vec<PathBuf>, BuildError> {
-        target()?;
+        if !self.offline {
+            target()?;
+        } else if !installed()? {
+            return Err(BuildError::Target("would ask the network".to_owned()));
+        }
         let mut cargo = Command::new("cargo");
         cargo
             .current_dir(&self.directory)

@@ -331,6 +331,9 @@ fn a_new_policy_brings_the_whole_sdk() {
         "night/watch",
         "../up",
         "-x",
+        // It would be two packages of one name.
+        "writ-policy",
+        "writ_policy_macros",
     ] {
         assert!(scaffold::files(bad).is_err(), "{bad:?}");
     }

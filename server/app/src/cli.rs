@@ -8,12 +8,14 @@ mod credentials;
 mod events;
 mod local;
 mod output;
+mod policy;
 mod remote;
 mod role;
 mod settings;
 mod signing_key;
 mod table;
 mod token;
+mod values;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -38,6 +40,7 @@ use output::{Out, clean};
   writ init --config writ.toml            a new data directory
   writ serve --config writ.toml           the server
   writ application list                   what is registered, by the admin API
+  writ policy new night-watch             code that judges tokens
 
 Verbs of the admin API need no more than the file admin.json that the first start made.
 Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration."
@@ -73,6 +76,9 @@ enum Noun {
     Settings(settings::Settings),
     SigningKey(signing_key::SigningKey),
     Token(token::Token),
+    /// Policies: code that judges tokens; made, tested, pushed to the server and bound
+    #[command(subcommand)]
+    Policy(policy::Policy),
     Events(events::Events),
 }
 
@@ -98,6 +104,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Settings(noun) => noun.run(out),
         Noun::SigningKey(noun) => noun.run(out),
         Noun::Token(noun) => noun.run(out),
+        Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
     }
 }
@@ -170,6 +177,9 @@ impl fmt::Display for Failure {
                     &problem.detail
                 };
                 write!(f, "{} (code {})", clean(said), clean(&problem.code))?;
+                for reason in &problem.reasons {
+                    write!(f, "\n  {}", clean(reason))?;
+                }
                 for user in &problem.users {
                     write!(f, "\n  {}  {}", clean(&user.entity), clean(&user.name))?;
                 }
@@ -226,6 +236,22 @@ mod tests {
         assert_eq!(
             Failure::Refused(Box::new(problem)).to_string(),
             "the scope courses:read is in use (code in_use)\n  role/role_1  a\u{fffd}[2Jb"
+        );
+    }
+
+    #[test]
+    fn every_reason_of_a_problem_is_a_line() {
+        let reasons = ["it imports `a\nb`", "it has a start function"].map(str::to_owned);
+        let problem = Problem {
+            detail: "the module is refused".to_owned(),
+            code: "policy_rejected".into(),
+            reasons: reasons.to_vec(),
+            ..Problem::default()
+        };
+        assert_eq!(
+            Failure::Refused(Box::new(problem)).to_string(),
+            "the module is refused (code policy_rejected)\n  it imports `a\u{fffd}b`\n  it has \
+             a start function"
         );
     }
 }

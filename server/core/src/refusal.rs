@@ -114,7 +114,7 @@ pub enum Refusal {
     #[error("the token {jti} has expired")]
     TokenExpired { jti: Jti },
 
-    #[error("it is still used by {}; remove that first, or ask for a cascade", NamedUsers(users, *total))]
+    #[error("it is still used by {}; remove that first, or ask for a cascade where there is one", NamedUsers(users, *total))]
     InUse { users: Vec<User>, total: usize },
     #[error("{what}: at most {max}")]
     LimitReached { what: &'static str, max: usize },

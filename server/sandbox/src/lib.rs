@@ -20,13 +20,16 @@ mod module;
 mod output;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod toolchain;
 mod trouble;
 mod types;
 
 pub use compiler::{Compiler, CompilerLimits, compile_child};
 pub use evaluate::{Evaluation, LoadError, Policy};
 pub use limits::{FUEL, ModuleLimits, Rejected, check};
+pub use module::EVALUATOR;
 pub use output::RESERVED_CLAIMS;
+pub use toolchain::{Tool, toolchain};
 pub use trouble::Trouble;
 pub use types::*;
 

@@ -77,7 +77,7 @@ pub enum Failure {
         id: String,
     },
     /// A policy's module or its settings are no good; every reason.
-    #[error("{what}: {}", reasons.join("; "))]
+    #[error("{what}")]
     Policy {
         /// Which of the two, for programs.
         code: &'static str,

@@ -317,6 +317,16 @@ fn target(index: &Index, given: &str) -> Result<PolicyTarget, Failure> {
     if let Some(api) = identified {
         return Ok(PolicyTarget::ApiResource(api.id));
     }
+    if let (Err(_), Some(("api_resource", id))) =
+        (given.parse::<PolicyTarget>(), given.split_once('/'))
+    {
+        return Err(Failure::UnknownInBody {
+            code: "api_resource_unknown",
+            member: "target",
+            what: "API resource",
+            id: shortened(id),
+        });
+    }
     given.parse().map_err(|_| Failure::Value {
         member: "target".to_owned(),
         expected: format!(

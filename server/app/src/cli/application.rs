@@ -12,8 +12,10 @@ use writ_api::{
 
 use super::credentials::{Credentials, SecretFile};
 use super::output::{Details, Out, clean, detail, details, lifetime, parse, yes};
+use super::policy::verdict;
 use super::remote::{Call, Change, Client, Connection, Creation, Listing, Read, Removal};
 use super::role::words;
+use super::values::{Assignment, by_name};
 use super::{Failure, note};
 
 /// Applications: machine clients, their secrets, grants and roles
@@ -182,7 +184,7 @@ enum Verb {
     RevokeTokens(One),
     /// Show what token an application would get, and why; nothing is signed
     #[command(after_help = "Example:
-  writ application preview-token APPLICATION --scope courses:publish")]
+  writ application preview-token APPLICATION --scope courses:publish --attribute net.ip=192.0.2.1")]
     PreviewToken {
         /// The id of the application
         application: String,
@@ -192,6 +194,10 @@ enum Verb {
         /// The identifier of an API resource to ask for; may be repeated
         #[arg(long = "resource", value_name = "IDENTIFIER")]
         resources: Vec<String>,
+        /// A fact about the request, for the policies that read it; may be repeated. What follows
+        /// from the time is always there
+        #[arg(long = "attribute", value_name = "NAME=VALUE")]
+        attributes: Vec<Assignment>,
         #[command(flatten)]
         read: Read,
     },
@@ -406,14 +412,16 @@ impl Application {
                 application,
                 scope,
                 resources,
+                attributes,
                 read,
             } => {
                 let resource = resources;
+                let attributes = by_name(&attributes, |given| Ok(given.value()))?;
                 let path = ["applications", &application, "token-preview"];
                 let call = Call::ask(&path, &read).body(&PreviewToken {
                     scope,
                     resource,
-                    ..PreviewToken::default()
+                    attributes,
                 })?;
                 client.show(out, call, describe_preview)
             }
@@ -746,10 +754,16 @@ fn describe_preview(preview: TokenPreview) -> Details {
             .claims
             .map(|claims| detail("claims", claims.to_string())),
     );
+    let seconds = preview.lifetime_seconds;
+    lines.extend(seconds.map(|seconds| detail("lifetime", format!("{seconds} s"))));
     if !preview.dropped.is_empty() {
         lines.push(details("dropped", preview.dropped));
     }
     lines.extend(preview.error.map(|error| detail("error", error)));
     lines.extend(preview.explanation.map(|why| detail("because", why)));
+    if !preview.policies.is_empty() {
+        let verdicts = preview.policies.iter().flat_map(verdict);
+        lines.push(details("policies", verdicts.collect()));
+    }
     lines
 }

@@ -299,7 +299,7 @@ fn curl(demo: &Demo) -> String {
 }
 
 /// A word for a shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()

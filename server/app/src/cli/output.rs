@@ -69,7 +69,11 @@ impl Out {
         if self.json {
             return self.value(value);
         }
-        let details = describe(parse(value)?);
+        self.details(describe(parse(value)?))
+    }
+
+    /// The lines of an entity.
+    pub fn details(&mut self, details: Details) -> Result<(), Failure> {
         let width = details.iter().map(|(label, _)| label.len()).max();
         let width = width.unwrap_or_default() + 2;
         for (label, values) in details {

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::http::{HeaderValue, Method, Request, Response, header};
+use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 use writ::clock::{Random, Stopwatch, SystemRandom};
@@ -164,8 +164,14 @@ pub struct Call {
     path: String,
     query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
-    body: Option<Value>,
+    body: Option<Content>,
     repeat_by: Option<String>,
+}
+
+/// The body of a request.
+struct Content {
+    kind: &'static str,
+    bytes: Vec<u8>,
 }
 
 /// A successful answer.
@@ -175,6 +181,8 @@ pub struct Answer {
     pub value: Value,
     /// The position of the change.
     pub position: Option<u64>,
+    /// Whether the request made something that was not there (201).
+    pub created: bool,
 }
 
 /// The answer of a token endpoint.
@@ -265,11 +273,16 @@ impl Call {
     }
 
     /// With a body.
-    pub fn body(mut self, body: &impl serde::Serialize) -> Result<Self, Failure> {
-        let body = serde_json::to_value(body)
+    pub fn body(self, body: &impl serde::Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_vec(body)
             .map_err(|error| Failure::Failed(format!("cannot write JSON: {error}")))?;
-        self.body = Some(body);
-        Ok(self)
+        Ok(self.content("application/json", body))
+    }
+
+    /// With a body that is no JSON.
+    pub fn content(mut self, kind: &'static str, bytes: Vec<u8>) -> Self {
+        self.body = Some(Content { kind, bytes });
+        self
     }
 
     /// With a query parameter.
@@ -327,9 +340,9 @@ impl Client {
         let request = request.header(header::AUTHORIZATION, bearer);
         let answered = match call.body {
             None => self.wire.run(&url, request.body(())),
-            Some(body) => {
-                let request = request.header(header::CONTENT_TYPE, "application/json");
-                self.wire.run(&url, request.body(body.to_string()))
+            Some(Content { kind, bytes }) => {
+                let request = request.header(header::CONTENT_TYPE, kind);
+                self.wire.run(&url, request.body(bytes))
             }
         };
         let mut response = answered.map_err(|failure| match (failure, call.repeat_by) {
@@ -354,7 +367,11 @@ impl Client {
         } else {
             serde_json::from_slice(&text).map_err(|_| unexpected(&url, status.as_u16(), &text))?
         };
-        Ok(Answer { value, position })
+        Ok(Answer {
+            value,
+            position,
+            created: status == StatusCode::CREATED,
+        })
     }
 
     /// Sends a request whose answer is an entity, as a type.
@@ -418,6 +435,27 @@ impl Client {
             }
             (false, _) => Ok(()),
         }
+    }
+
+    /// All items of a list.
+    pub fn collect<T: DeserializeOwned>(
+        &mut self,
+        segments: &[&str],
+        read: &Read,
+        filters: &[(&'static str, Option<String>)],
+    ) -> Result<Vec<T>, Failure> {
+        let listing = Listing {
+            limit: None,
+            read: read.clone(),
+        };
+        let mut all = Vec::new();
+        self.pages(segments, &listing, filters, |items| {
+            for item in items {
+                all.push(parse(item)?);
+            }
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// Gives all pages of a list to `each`, one after the other.

@@ -1090,7 +1090,7 @@ fn texts_name_what_they_are_about() {
     };
     assert_eq!(
         text.to_string(),
-        "it is still used by role/role_3 (Readers) and 20 more; remove that first, or ask for a cascade"
+        "it is still used by role/role_3 (Readers) and 20 more; remove that first, or ask for a cascade where there is one"
     );
     let text = Refusal::ActorLacksAuthority {
         scopes: scopes(&["writ:roles:read", "writ:roles:write"]),

@@ -988,7 +988,7 @@ async fn bindings_that_make_no_sense_are_refused() {
         (
             json!({ "target": "api_resource/urn:nobody" }),
             422,
-            "value_invalid",
+            "api_resource_unknown",
         ),
         (json!({ "mode": "loud" }), 422, "value_invalid"),
         (json!({ "claims": ["sub"] }), 422, "claim_undeclared"),
