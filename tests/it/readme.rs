@@ -145,7 +145,7 @@ fn shell(block: &str, directory: &Path) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = vec![writ.parent().unwrap().to_path_buf()];
     paths.extend(std::env::split_paths(&path));
-    let built = "cargo() { if [ \"$1 $2 $3\" = 'run --release --' ]; then shift 3; writ \"$@\"; \
+    let built = "cargo() { if [ \"${*:1:3}\" = 'run --release --' ]; then shift 3; writ \"$@\"; \
                  else command cargo \"$@\"; fi; }";
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", &format!("{built}\n{block}")])

@@ -121,6 +121,7 @@ fn build_up(writ: &Writ) {
     let revoked = admin.post(&secrets, &json!({})).expect(201).text("id");
     deleted(&admin, &format!("{secrets}/{revoked}"));
 
+    policies_are_bound(&admin, &job);
     tokens_are_revoked(writ, &admin, &job);
 
     deleted(&admin, &format!("/applications/{}?cascade=true", leaver.id));
@@ -242,9 +243,14 @@ fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, Vec<u8>> {
     let gets = gets
         .filter(|(path, item)| item.get("get").is_some() && !NOT_ENTITIES.contains(&path.as_str()));
     let paths = gets.flat_map(|(path, _)| match path.replace("api_id", "id").as_str() {
-        list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings") => {
-            vec![list.to_owned()]
-        }
+        list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings"
+        | "/policies" | "/policy-bindings") => vec![list.to_owned()],
+        "/policies/{digest}" => under("/policies", ids("/policies", "digest")),
+        "/policies/{digest}/module" => under("/policies", ids("/policies", "digest"))
+            .into_iter()
+            .map(|path| format!("{path}/module"))
+            .collect(),
+        "/policy-bindings/{id}" => under("/policy-bindings", ids("/policy-bindings", "id")),
         "/api-resources/{id}" => under("/api-resources", ids("/api-resources", "id")),
         "/api-resources/{id}/scopes" => under("/api-resources", ids("/api-resources", "id"))
             .into_iter()
@@ -264,6 +270,33 @@ fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, Vec<u8>> {
         unknown => panic!("this test does not know how to visit {unknown}"),
     });
     paths.map(|path| at(&path)).collect()
+}
+
+/// Two policies, of which one is bound twice: changed, rolled back, taken away.
+fn policies_are_bound(admin: &Admin, job: &Application) {
+    let upload = |module: Vec<u8>| {
+        let call = admin
+            .call("POST", "/policies")
+            .body("application/wasm", module);
+        call.send().expect(201).text("digest")
+    };
+    let honest = upload(writ_sandbox::testkit::honest());
+    let unused = upload(writ_sandbox::testkit::hostile("unreachable"));
+    deleted(admin, &format!("/policies/{unused}"));
+    let target = format!("application/{}", job.id);
+    let bind = |mode: &str| {
+        let body = json!({ "policy": honest, "target": target, "mode": mode });
+        admin.post("/policy-bindings", &body).expect(201).text("id")
+    };
+    let (kept, passing) = (bind("shadow"), bind("enforce"));
+    let kept = format!("/policy-bindings/{kept}");
+    admin
+        .patch(&kept, &json!({ "claims": ["tier"], "order": 7 }))
+        .expect(200);
+    admin
+        .post(&format!("{kept}/rollback"), &json!({}))
+        .expect(200);
+    deleted(admin, &format!("/policy-bindings/{passing}"));
 }
 
 fn assert_same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {

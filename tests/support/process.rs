@@ -163,6 +163,11 @@ impl Process {
         &self.stderr
     }
 
+    /// The number by which the kernel knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end (SIGTERM) and goes on at once.
     pub fn terminate(&self) {
         self.signal(Signal::TERM)
