@@ -17,7 +17,7 @@ use writ_core::{
     NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId, SettingsChange,
     Submission, TokenProfile, TokenSettings,
 };
-use writ_sandbox::Compiler;
+use writ_sandbox::SandboxConfig;
 
 /// The module that the demo binds.
 pub const POLICY: &[u8] =
@@ -55,7 +55,7 @@ impl World {
             issuer: config.issuer.clone().expect("set above"),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
-            compiler: Compiler::InProcess,
+            sandbox: SandboxConfig::default(),
         };
         let app = Data::new(bootstrap::open(&config, surroundings).expect("it opens"));
         let secret = Secret::generate(&SystemRandom);
@@ -113,7 +113,8 @@ impl World {
         let app = &self.app;
         let index = app.index();
         let bound = index.policy_binding_count();
-        let (digest, descriptor) = app.policies.upload(POLICY).expect("a policy");
+        let (digest, descriptor) = app.policies.check(POLICY).expect("a policy");
+        app.policies.keep(POLICY).expect("kept");
         execute(
             app,
             Command::UploadPolicy {
@@ -126,7 +127,7 @@ impl World {
         for number in bound..policies {
             let caps = format!("*:publish={}", 300 + number);
             let settings = [("caps".into(), PolicyValue::Texts(vec![caps.into()]))].into();
-            let settings_digest = app.policies.prepare(digest, &settings).expect("ready");
+            let pin = app.policies.prepare(digest, &settings).expect("ready");
             let target = match number % 2 {
                 0 => PolicyTarget::Server,
                 _ => PolicyTarget::Application(application),
@@ -140,11 +141,13 @@ impl World {
                     judgement: Judgement {
                         policy: digest,
                         settings,
-                        settings_digest,
+                        settings_digest: pin.settings_digest(),
                         claims: Vec::new(),
                     },
                 },
             );
+            // As the server does after each such event.
+            app.policies.follow(|| app.index());
         }
     }
 

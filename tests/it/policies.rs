@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use writ_sandbox::testkit;
@@ -97,44 +98,39 @@ fn hostile_modules_harm_nobody_else() {
         })
         .collect();
     assert!(hostile.len() > 40, "{hostile:?}");
-    let before = resident_mib(pid);
-    let (mut judged, mut refused) = (0, 0);
-    for name in &hostile {
-        let answer = upload(&admin, testkit::hostile(name));
-        if answer.status == 422 {
-            assert_eq!(answer.text("code"), "policy_rejected", "{name}: {answer}");
-            refused += 1;
-            continue;
+    let round = || {
+        let mut refused = 0;
+        for name in &hostile {
+            let Some(binding) = bound(&admin, name, &api) else {
+                refused += 1;
+                continue;
+            };
+            for _ in 0..5 {
+                let answer = victim.token(&[("scope", &scope)]);
+                if !name.starts_with("canary") {
+                    assert_eq!(answer.status, 400, "{name}: {answer}");
+                    assert_eq!(answer.text("error"), "access_denied", "{name}");
+                }
+            }
+            assert_eq!(expires_in(&other, &quiet), 900, "after {name}");
+            let path = format!("/policy-bindings/{binding}");
+            admin.delete(&path).expect(204);
         }
-        let policy = answer.expect(201).json();
-        let bind = json!({
-            "policy": policy["digest"],
-            "target": format!("api_resource/{api}"),
-            "claims": policy["claims"],
-        });
-        let bound = admin.post("/policy-bindings", &bind);
-        if bound.status == 422 {
-            assert_eq!(bound.text("code"), "settings_invalid", "{name}: {bound}");
-            refused += 1;
-            continue;
-        }
-        let binding = bound.expect(201).text("id");
-        let answer = victim.token(&[("scope", &scope)]);
-        if !name.starts_with("canary") {
-            assert_eq!(answer.status, 400, "{name}: {answer}");
-            assert_eq!(answer.text("error"), "access_denied", "{name}");
-        }
-        assert_eq!(expires_in(&other, &quiet), 900, "after {name}");
-        admin
-            .delete(&format!("/policy-bindings/{binding}"))
-            .expect(204);
-        judged += 1;
-    }
+        refused
+    };
+    let refused = round();
     assert!(
-        judged > 20 && refused > 15,
-        "{judged} judged, {refused} refused"
+        (15..25).contains(&refused),
+        "{refused} of {}",
+        hostile.len()
     );
     assert_eq!(expires_in(&victim, &scope), 900);
+    // What the first round has warmed up, the second needs no more of: a sandbox of each module
+    // that was not given back would be a hundred MiB.
+    let before = resident_mib(pid);
+    assert_eq!(round(), refused);
+    let after = resident_mib(pid);
+    assert!(after < before + 48, "{before} MiB grew to {after} MiB");
     writ.ops().get("/readyz").expect(200);
     let metrics = writ.ops().get("/metrics").expect(200);
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -144,19 +140,43 @@ fn hostile_modules_harm_nobody_else() {
     ] {
         assert!(metrics.contains(line), "{line}");
     }
-    let after = resident_mib(pid);
-    assert!(after < before + 200, "{before} MiB grew to {after} MiB");
-    assert_eq!(
-        children(pid),
-        Vec::<String>::new(),
-        "compilers that nobody waited for"
+    let left = children(pid);
+    assert!(
+        left.is_empty(),
+        "compilers that nobody waited for: {left:?}"
     );
     assert_eq!(writ.stop().code(), Some(0));
 }
 
+/// Uploads a hostile module and binds it; nothing if it is refused at either.
+fn bound(admin: &Admin, name: &str, api: &str) -> Option<String> {
+    let answer = upload(admin, testkit::hostile(name));
+    if answer.status == 422 {
+        assert_eq!(answer.text("code"), "policy_rejected", "{name}: {answer}");
+        return None;
+    }
+    assert!([200, 201].contains(&answer.status), "{name}: {answer}");
+    let policy = answer.json();
+    let bind = json!({
+        "policy": policy["digest"],
+        "target": format!("api_resource/{api}"),
+        "claims": policy["claims"],
+    });
+    let bound = admin.post("/policy-bindings", &bind);
+    if bound.status == 422 {
+        assert_eq!(bound.text("code"), "settings_invalid", "{name}: {bound}");
+        return None;
+    }
+    Some(bound.expect(201).text("id"))
+}
+
 /// A module that is dear to compile takes a processor of the compiling process, not of the server:
-/// tokens flow meanwhile.
+/// tokens flow meanwhile, none of them waits for the compiler.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who waits for whom is a matter of time"
+)]
 fn tokens_flow_while_modules_are_compiled() {
     let writ = Writ::start();
     let admin = writ.admin();
@@ -176,22 +196,29 @@ fn tokens_flow_while_modules_are_compiled() {
         ));
     }
     let module = (0..10).fold(String::new(), |text, number| {
+        let locals = format!("(local {locals})");
         text + &format!(
-            "(func $dear{number} (param i32) (result i32) (local {locals}) {body} (local.get 0))"
+            "(func $dear{number} (param i32) (result i32) {locals} {body} (local.get 0))"
         )
     });
     let module = testkit::module(&module);
-    let uploaded = std::thread::scope(|scope_of_threads| {
-        let uploading = scope_of_threads.spawn(|| upload(&admin, module));
-        let mut tokens = 0u32;
+    let begun = Instant::now();
+    let (uploaded, took, slowest) = std::thread::scope(|threads| {
+        let uploading = threads.spawn(|| (upload(&admin, module), begun.elapsed()));
+        let mut slowest = Duration::ZERO;
         while !uploading.is_finished() {
+            let asked = Instant::now();
             assert_eq!(expires_in(&job, &scope), 900);
-            tokens += 1;
+            slowest = slowest.max(asked.elapsed());
         }
-        assert!(tokens > 0, "nobody asked meanwhile");
-        uploading.join().unwrap()
+        let (uploaded, took) = uploading.join().unwrap();
+        (uploaded, took, slowest)
     });
     assert!([201, 422].contains(&uploaded.status), "{uploaded}");
+    assert!(
+        slowest * 2 < took,
+        "a token took {slowest:?} while a module was compiled for {took:?}"
+    );
 }
 
 fn resident_mib(pid: u32) -> u64 {

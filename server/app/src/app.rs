@@ -33,11 +33,12 @@ pub struct App {
     pub notes: Arc<Notes>,
     /// The policies, ready to be asked.
     pub policies: Arc<Policies>,
-    /// Held by whoever changes what is bound, from making a policy ready to its event: so that
-    /// nobody takes away meanwhile what was made ready.
-    pub(crate) binding: tokio::sync::Mutex<()>,
-    /// Held by whoever uploads a policy.
-    pub(crate) uploads: tokio::sync::Mutex<()>,
+    /// Leave to have a module in memory that waits for the compiler.
+    pub(crate) uploads: Semaphore,
+    /// Leave to compile: one at a time, and the others wait without a thread.
+    pub(crate) compiling: Semaphore,
+    /// Leave to ask policies for a preview, so that tokens always find a sandbox.
+    pub(crate) previews: Semaphore,
     /// What counts and measures.
     pub metrics: Arc<Metrics>,
     /// Whose word about client addresses is taken.
@@ -159,20 +160,15 @@ impl App {
             }
         }
         if events().any(is_about_bindings) {
-            self.settle_policies().await;
+            self.follow_bindings();
         }
         Ok(receipt)
     }
 
-    /// Makes ready what the published index has bound, and forgets the rest. What cannot be made
-    /// ready denies its tokens, loudly.
-    pub async fn settle_policies(&self) {
-        let (policies, index) = (Arc::clone(&self.policies), self.index());
-        let settled = tokio::task::spawn_blocking(move || policies.settle(&index)).await;
-        match settled {
-            Ok(missing) => self.metrics.policies_unavailable(missing),
-            Err(error) => tracing::error!(%error, "bound policies could not be made ready"),
-        }
+    /// Forgets policies that are not bound any more.
+    pub(crate) fn follow_bindings(&self) {
+        let missing = self.policies.follow(|| self.index());
+        self.metrics.policies_unavailable(missing);
     }
 
     /// Makes a signing key and seals its private part in the key store. It counts for nothing

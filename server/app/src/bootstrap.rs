@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use writ_core::{
     Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
@@ -24,7 +25,15 @@ use writ_ledger::{
     DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
     Notes, Progress, RandomIds, issuance_file_number, open_engine,
 };
-use writ_sandbox::Compiler;
+use writ_sandbox::SandboxConfig;
+
+/// Modules that wait for the compiler; more are told to come back.
+const UPLOADS: usize = 8;
+/// Previews that ask policies at a time.
+const PREVIEWS: usize = 2;
+/// How long a start waits for policies to be compiled, when the cache has not got them. What is not
+/// ready by then denies its tokens until it is.
+const POLICIES_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The name of the first administrator where none is given.
 const ADMINISTRATOR: &str = "Administrator";
@@ -244,8 +253,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Makes secrets and ids.
     pub random: Arc<dyn Random>,
-    /// Compiles policies.
-    pub compiler: Compiler,
+    /// How policies are run.
+    pub sandbox: SandboxConfig,
 }
 
 /// Opens a data directory that has a log: replays it, parses the keys, records the start.
@@ -257,13 +266,13 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuer,
         clock,
         random,
-        compiler,
+        sandbox,
     } = surroundings;
     let data = DataDir::open(&config.data_dir)?;
     let engine = open_engine(&data, engine_kind(config)?, None)?;
     let master_key = config.master_key()?;
     let key_store = KeyStore::open(&data, engine.log_id(), sealing(&master_key), false)?;
-    let policies = Policies::open(&data, master_key.expose(), compiler)?;
+    let policies = Policies::open(&data, master_key.expose(), sandbox)?;
     let metrics = Arc::new(Metrics::new());
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
     let ledger = open_ledger(engine, &clock, &ids, &metrics)?;
@@ -288,8 +297,9 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
         policies: Arc::new(policies),
-        binding: tokio::sync::Mutex::default(),
-        uploads: tokio::sync::Mutex::default(),
+        uploads: Semaphore::new(UPLOADS),
+        compiling: Semaphore::new(1),
+        previews: Semaphore::new(PREVIEWS),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
         clock,
@@ -306,8 +316,9 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     };
     replace_lost_keys(&app)?;
     app.forget_stray_keys();
-    let missing = app.policies.settle(&app.index());
-    app.metrics.policies_unavailable(missing);
+    app.follow_bindings();
+    app.policies.catch_up(&app.index(), POLICIES_PATIENCE);
+    app.follow_bindings();
     Ok(app)
 }
 

@@ -119,14 +119,15 @@ fn create_api(app: &App) -> Result<ApiId, BootstrapError> {
     Ok(api.expect("the receipt's index holds what the command created"))
 }
 
-/// Binds the demo's policy, unless something is bound already: then somebody plays with it.
+/// Binds the demo's policy, unless something was bound before: then somebody plays with it.
 fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
     let fault = |fault: PolicyFault| BootstrapError::Policies(fault.to_string());
     let target = PolicyTarget::ApiResource(api);
-    let (digest, descriptor) = app.policies.upload(POLICY).map_err(fault)?;
-    if app.index().policy(digest).is_some() || !app.index().bound(target).is_empty() {
+    if app.index().was_ever_bound(target) {
         return Ok(());
     }
+    let (digest, descriptor) = app.policies.check(POLICY).map_err(fault)?;
+    app.policies.keep(POLICY).map_err(fault)?;
     execute(
         app,
         Command::UploadPolicy {
@@ -136,11 +137,11 @@ fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
         },
     )?;
     let settings = [("caps".into(), PolicyValue::Texts(vec![CAP.into()]))].into();
-    let settings_digest = app.policies.prepare(digest, &settings).map_err(fault)?;
+    let pin = app.policies.prepare(digest, &settings).map_err(fault)?;
     let judgement = Judgement {
         policy: digest,
         settings,
-        settings_digest,
+        settings_digest: pin.settings_digest(),
         claims: Vec::new(),
     };
     execute(
@@ -152,6 +153,7 @@ fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
             judgement,
         },
     )?;
+    app.follow_bindings();
     Ok(())
 }
 

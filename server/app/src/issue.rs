@@ -128,11 +128,19 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// See [`IssueError`]; the top variant says whose fault it is.
 pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, IssueError> {
-    for _ in 0..ATTEMPTS {
+    for attempt in 1..=ATTEMPTS {
         let index = app.index();
         let application = authenticate(&index, &request.credentials, app.now())?;
         let recorded = match decide(app, &index, &application, request) {
             Ok(signed) => record(app, request, signed).await?,
+            // What was bound when this began is not any more, and was forgotten: not a trouble.
+            Err(error)
+                if attempt < ATTEMPTS
+                    && error.is_policy_unavailable()
+                    && app.ledger.index().next_position() != index.next_position() =>
+            {
+                continue;
+            }
             Err(error) => {
                 record::refused(app, request, &application, &index, &error).await?;
                 return Err(error);

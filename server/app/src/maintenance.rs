@@ -3,6 +3,7 @@
 //! tried again, by several nodes at once, without harm.
 
 use crate::app::{App, ExecuteError};
+use std::sync::Arc;
 use std::time::Duration;
 use writ_core::{Actor, Algorithm, Command, KeyState, Millis, Refusal, SigningKey, Submission};
 
@@ -26,6 +27,21 @@ pub async fn run_once(app: &App) {
         tracing::error!(%error, "the key ring could not be refreshed");
     }
     seal(app).await;
+    catch_up(app).await;
+}
+
+/// Tries again what bound policies could not be made ready: the disk may be well again.
+async fn catch_up(app: &App) {
+    app.follow_bindings();
+    if app.metrics.unavailable_policies() == 0 {
+        return;
+    }
+    let (policies, index) = (Arc::clone(&app.policies), app.index());
+    let tried = tokio::task::spawn_blocking(move || policies.catch_up(&index, EVERY)).await;
+    if let Err(error) = tried {
+        tracing::error!(%error, "bound policies could not be made ready");
+    }
+    app.follow_bindings();
 }
 
 /// What is due for the keys of an algorithm.
@@ -52,9 +68,8 @@ fn due(app: &App, algorithm: Algorithm, now: Millis) -> Due {
     if age == 0 || now < since.plus_seconds(age.saturating_sub(ahead)) {
         return Due::Nothing;
     }
-    let published = |key: &&std::sync::Arc<SigningKey>| {
-        key.algorithm == algorithm && key.state == KeyState::Published
-    };
+    let published =
+        |key: &&Arc<SigningKey>| key.algorithm == algorithm && key.state == KeyState::Published;
     match index.keys().filter(published).min_by_key(|key| key.made_at) {
         None => Due::Publish,
         Some(next) if since.plus_seconds(age) <= now && next.made_at.plus_seconds(ahead) <= now => {

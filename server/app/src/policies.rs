@@ -5,11 +5,13 @@
 //! policy and its settings by digest, and what is ready is found by these two, so that a token finds
 //! exactly what its version of the index names, whatever is being replaced meanwhile.
 
+use crate::clock::Stopwatch;
 use crate::issue::facts::Fact;
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use writ_core::{
     Index, JsonText, Judgement, PolicyDescriptor, PolicyDigest, PolicyParameter, PolicySettings,
     PolicyValue, PolicyValueKind,
@@ -24,11 +26,26 @@ pub const COMPILE_CHILD: &str = "policy-compile-child";
 
 /// The compiler of a server: this very program, in a process of its own. Also when another one was
 /// installed in its place meanwhile: the link leads to what runs.
-#[must_use]
-pub fn compiler() -> Compiler {
+fn compiler() -> Compiler {
     Compiler::Child {
         program: "/proc/self/exe".into(),
         args: vec![COMPILE_CHILD.into()],
+    }
+}
+
+/// The sandbox of a server whose listeners have so many threads each: every thread that asks a
+/// policy finds a place, and some are left for previews.
+#[must_use]
+pub fn sandbox(threads: usize) -> SandboxConfig {
+    let listeners = 2;
+    let threads = u32::try_from(threads).unwrap_or(u32::MAX);
+    let usual = SandboxConfig::default();
+    SandboxConfig {
+        pool: usual
+            .pool
+            .max(threads.saturating_mul(listeners).saturating_add(8)),
+        compiler: compiler(),
+        ..usual
     }
 }
 
@@ -76,10 +93,25 @@ pub struct Prepared {
 type Key = (PolicyDigest, [u8; 32]);
 
 /// All that is ready.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ready {
     policies: HashMap<PolicyDigest, Policy>,
     prepared: HashMap<Key, Arc<Prepared>>,
+}
+
+/// What has to stay ready.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// By the bindings of an index, the newest that was looked at.
+    bound: HashSet<Key>,
+    /// By those who are about to bind it.
+    pinned: HashMap<Key, u32>,
+}
+
+impl Wanted {
+    fn has(&self, key: &Key) -> bool {
+        self.bound.contains(key) || self.pinned.contains_key(key)
+    }
 }
 
 /// The policies of a server.
@@ -88,7 +120,7 @@ pub struct Policies {
     blobs: Blobs,
     ready: ArcSwap<Ready>,
     /// Held by whoever replaces what is ready, so that none overwrites what another added.
-    changing: Mutex<()>,
+    wanted: Mutex<Wanted>,
 }
 
 impl std::fmt::Debug for Policies {
@@ -96,6 +128,36 @@ impl std::fmt::Debug for Policies {
         f.debug_struct("Policies")
             .field("ready", &self.ready.load().prepared.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A policy that stays ready with its settings as long as this is held: from before the event that
+/// binds it until that is in the index, or is not.
+#[derive(Debug)]
+pub struct Pin {
+    policies: Arc<Policies>,
+    key: Key,
+}
+
+impl Pin {
+    /// SHA-256 of the settings with defaults filled in.
+    #[must_use]
+    pub fn settings_digest(&self) -> [u8; 32] {
+        self.key.1
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.policies.change(|wanted, ready| {
+            if let Some(pins) = wanted.pinned.get_mut(&self.key) {
+                *pins -= 1;
+                if *pins == 0 {
+                    wanted.pinned.remove(&self.key);
+                }
+            }
+            retain(wanted, ready);
+        });
     }
 }
 
@@ -110,27 +172,30 @@ pub enum PoliciesError {
     Sandbox(#[from] SandboxError),
 }
 
+/// The longest descriptor, as JSON: it is in an event.
+const DESCRIPTOR_BYTES: usize = 48 * 1024;
+
 impl Policies {
-    /// Opens the modules of a data directory and makes a sandbox. Nothing is ready yet.
+    /// Opens the modules of a data directory and makes a sandbox: as configured, but for its cache,
+    /// which is in the data directory. Nothing is ready yet.
     ///
     /// # Errors
     /// When the disk cannot be used, or this machine has no sandbox.
     pub fn open(
         data: &DataDir,
         master_key: &[u8; 32],
-        compiler: Compiler,
+        sandbox: SandboxConfig,
     ) -> Result<Self, PoliciesError> {
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: Some(data.path().join("policy-cache")),
             cache_key: cache_key(master_key),
-            compiler,
-            ..SandboxConfig::default()
+            ..sandbox
         })?;
         Ok(Self {
             sandbox,
             blobs: Blobs::open(data)?,
             ready: ArcSwap::default(),
-            changing: Mutex::default(),
+            wanted: Mutex::default(),
         })
     }
 
@@ -146,6 +211,12 @@ impl Policies {
         self.sandbox.in_use()
     }
 
+    /// How many pairs of a policy and settings are ready.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.ready.load().prepared.len()
+    }
+
     /// What a binding asks, if it is ready. Never blocks.
     #[must_use]
     pub fn get(&self, judgement: &Judgement) -> Option<Arc<Prepared>> {
@@ -153,15 +224,32 @@ impl Policies {
         ready.prepared.get(&key(judgement)).cloned()
     }
 
-    /// Checks a module as uploading does, and stores it durably. Blocks, perhaps for seconds.
+    /// Checks a module as uploading does. Blocks, perhaps for seconds; nothing is kept but the
+    /// compiled code in the cache.
     ///
     /// # Errors
     /// [`PolicyFault::Rejected`] with every reason, or the server cannot now.
-    pub fn upload(&self, module: &[u8]) -> Result<(PolicyDigest, PolicyDescriptor), PolicyFault> {
+    pub fn check(&self, module: &[u8]) -> Result<(PolicyDigest, PolicyDescriptor), PolicyFault> {
         let policy = self.sandbox.load(module)?;
-        let descriptor = descriptor(policy.descriptor())
-            .map_err(|reason| PolicyFault::Rejected(vec![reason]))?;
-        Ok((PolicyDigest(self.blobs.put(module)?), descriptor))
+        let refused = |reason| PolicyFault::Rejected(vec![reason]);
+        let descriptor = descriptor(policy.descriptor()).map_err(refused)?;
+        let bytes = serde_json::to_vec(&descriptor).map_or(usize::MAX, |json| json.len());
+        if bytes > DESCRIPTOR_BYTES {
+            return Err(refused(format!(
+                "its descriptor has {bytes} bytes as JSON; the limit is {DESCRIPTOR_BYTES}: \
+                 shorten the documentation"
+            )));
+        }
+        Ok((PolicyDigest(*policy.digest()), descriptor))
+    }
+
+    /// Keeps a module, durably and for ever.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep(&self, module: &[u8]) -> Result<(), PolicyFault> {
+        self.blobs.put(module)?;
+        Ok(())
     }
 
     /// The module of a policy.
@@ -175,24 +263,27 @@ impl Policies {
     }
 
     /// Makes a policy ready with settings that somebody gives: checks them as the policy's
-    /// descriptor says, and then asks the policy itself. Answers the digest of the settings with
-    /// defaults filled in. Blocks, perhaps for seconds.
+    /// descriptor says, and then asks the policy itself. It stays ready while the pin is held.
+    /// Blocks, perhaps for seconds.
     ///
     /// # Errors
     /// See [`PolicyFault`].
     pub fn prepare(
-        &self,
+        self: &Arc<Self>,
         digest: PolicyDigest,
         settings: &PolicySettings,
-    ) -> Result<[u8; 32], PolicyFault> {
+    ) -> Result<Pin, PolicyFault> {
         let (settings_digest, prepared) = self.make(digest, settings)?;
-        self.change(|ready| {
+        let key = (digest, settings_digest);
+        self.change(|wanted, ready| {
+            *wanted.pinned.entry(key).or_insert(0) += 1;
             ready.policies.insert(digest, prepared.policy.clone());
-            ready
-                .prepared
-                .insert((digest, settings_digest), Arc::new(prepared));
+            ready.prepared.insert(key, Arc::new(prepared));
         });
-        Ok(settings_digest)
+        Ok(Pin {
+            policies: Arc::clone(self),
+            key,
+        })
     }
 
     /// What a binding asks, made ready for this one use where it is not: as of the past, say.
@@ -206,6 +297,43 @@ impl Policies {
             None => {
                 let (_, prepared) = self.make(judgement.policy, &judgement.settings)?;
                 Ok(Arc::new(prepared))
+            }
+        }
+    }
+
+    /// Forgets what neither a binding of the newest index asks, nor could after a rollback, nor
+    /// anybody is about to bind. `index` is asked for the newest one when no other can be looked at.
+    /// Answers how many bindings cannot be asked. Quick.
+    pub fn follow(&self, index: impl FnOnce() -> Arc<Index>) -> usize {
+        let mut missing = 0;
+        self.change(|wanted, ready| {
+            let index = index();
+            let bindings = || index.policy_bindings(None);
+            wanted.bound = bindings()
+                .flat_map(|one| one.judgements())
+                .map(key)
+                .collect();
+            retain(wanted, ready);
+            let ready = |key: &Key| ready.prepared.contains_key(key);
+            missing = bindings()
+                .filter(|binding| !ready(&key(&binding.judgement)))
+                .count();
+        });
+        missing
+    }
+
+    /// Makes ready what the bindings of an index ask and is not: at a start, and later what failed
+    /// then. Stops when it has taken this long. Blocks.
+    pub fn catch_up(self: &Arc<Self>, index: &Index, patience: Duration) {
+        let watch = Stopwatch::start();
+        let judgements = index.policy_bindings(None).flat_map(|one| one.judgements());
+        for judgement in judgements.filter(|judgement| self.get(judgement).is_none()) {
+            if watch.elapsed() > patience {
+                return;
+            }
+            // It is wanted by then, so it stays although nobody holds it.
+            if let Err(fault) = self.prepare(judgement.policy, &judgement.settings) {
+                tracing::error!(policy = %judgement.policy, %fault, "a bound policy cannot be asked");
             }
         }
     }
@@ -237,32 +365,6 @@ impl Policies {
         Ok((settings_digest, prepared))
     }
 
-    /// Makes ready what the bindings of an index ask, and what they could after a rollback; forgets
-    /// everything else. Blocks, perhaps for seconds. Answers how many bindings cannot be asked.
-    pub fn settle(&self, index: &Index) -> usize {
-        let wanted = || {
-            index
-                .policy_bindings(None)
-                .flat_map(|binding| binding.judgements())
-        };
-        for judgement in wanted().filter(|judgement| self.get(judgement).is_none()) {
-            if let Err(fault) = self.prepare(judgement.policy, &judgement.settings) {
-                tracing::error!(policy = %judgement.policy, %fault, "a bound policy cannot be asked");
-            }
-        }
-        let keep: HashSet<Key> = wanted().map(key).collect();
-        self.change(|ready| {
-            ready.prepared.retain(|key, _| keep.contains(key));
-            ready
-                .policies
-                .retain(|digest, _| keep.iter().any(|(policy, _)| policy == digest));
-        });
-        index
-            .policy_bindings(None)
-            .filter(|binding| self.get(&binding.judgement).is_none())
-            .count()
-    }
-
     fn load(&self, digest: PolicyDigest) -> Result<Policy, PolicyFault> {
         if let Some(policy) = self.ready.load().policies.get(&digest) {
             return Ok(policy.clone());
@@ -270,16 +372,18 @@ impl Policies {
         Ok(self.sandbox.load(&self.module(digest)?)?)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ready)) {
-        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.ready.load();
-        let mut ready = Ready {
-            policies: before.policies.clone(),
-            prepared: before.prepared.clone(),
-        };
-        change(&mut ready);
+    fn change(&self, change: impl FnOnce(&mut Wanted, &mut Ready)) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = Ready::clone(&self.ready.load());
+        change(&mut wanted, &mut ready);
         self.ready.store(Arc::new(ready));
     }
+}
+
+fn retain(wanted: &Wanted, ready: &mut Ready) {
+    ready.prepared.retain(|key, _| wanted.has(key));
+    let used: HashSet<PolicyDigest> = ready.prepared.keys().map(|(policy, _)| *policy).collect();
+    ready.policies.retain(|digest, _| used.contains(digest));
 }
 
 fn key(judgement: &Judgement) -> Key {

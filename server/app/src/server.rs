@@ -110,7 +110,7 @@ pub fn run(mut config: Config, options: Options) -> Result<(), ServeError> {
         issuer: issuer.clone(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        compiler: policies::compiler(),
+        sandbox: policies::sandbox(workers(&config)),
     };
     let app = Data::new(bootstrap::open(&config, surroundings)?);
     let (certificate, ca) = certificate(&config, &app, options.self_signed)?;

@@ -549,6 +549,12 @@ impl Metrics {
         self.policies_unavailable.set(bindings);
     }
 
+    /// How many bindings could not be asked when they were last counted.
+    #[must_use]
+    pub fn unavailable_policies(&self) -> i64 {
+        self.policies_unavailable.get()
+    }
+
     /// How many verdicts are being made.
     pub fn sandboxes_in_use(&self, sandboxes: u64) {
         let sandboxes = i64::try_from(sandboxes).unwrap_or(i64::MAX);

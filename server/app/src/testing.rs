@@ -8,6 +8,7 @@ use crate::config::{Config, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::CredentialsFile;
 use crate::http::{self, Manners};
+use crate::policies::Pin;
 use actix_web::body::to_bytes;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -23,6 +24,7 @@ use writ_core::{
     Labels, NewScope, NewSecret, PolicyMode, PolicySettings, PolicyTarget, SecretId, Submission,
     TokenProfile, TokenSettings,
 };
+use writ_sandbox::SandboxConfig;
 
 /// The issuer of test servers.
 pub(crate) const ISSUER: &str = "https://writ.example";
@@ -34,6 +36,7 @@ pub(crate) struct TestServer {
     /// The administrator's credentials.
     pub admin: Job,
     config: Config,
+    sandbox: SandboxConfig,
     _directory: TempDir,
 }
 
@@ -119,7 +122,8 @@ impl TestServer {
         let now = SystemClock.now();
         let clock = Arc::new(ManualClock::new(now.plus_seconds(1)));
         let config = config_in(&data_dir);
-        let app = Data::new(Self::open(&config, &clock));
+        let sandbox = SandboxConfig::default();
+        let app = Data::new(Self::open(&config, &clock, &sandbox));
         let admin = CredentialsFile::read(&bootstrap::admin_file(&data_dir))
             .expect("a readable file")
             .expect("init wrote it");
@@ -132,16 +136,17 @@ impl TestServer {
             clock,
             admin,
             config,
+            sandbox,
             _directory: directory,
         }
     }
 
-    fn open(config: &Config, clock: &Arc<ManualClock>) -> App {
+    fn open(config: &Config, clock: &Arc<ManualClock>, sandbox: &SandboxConfig) -> App {
         let surroundings = Surroundings {
             issuer: config.issuer.clone().expect("set above"),
             clock: Arc::<ManualClock>::clone(clock),
             random: Arc::new(SeededRandom::new(clock.now().0)),
-            compiler: writ_sandbox::Compiler::InProcess,
+            sandbox: sandbox.clone(),
         };
         blocking(|| bootstrap::open(config, surroundings)).expect("the data directory opens")
     }
@@ -151,6 +156,12 @@ impl TestServer {
         self.restart_with(|_| {})
     }
 
+    /// Stops it and starts it again with policies run otherwise.
+    pub(crate) fn restart_in(mut self, sandbox: SandboxConfig) -> Self {
+        self.sandbox = sandbox;
+        self.restart()
+    }
+
     /// Stops it and starts it again with another configuration.
     pub(crate) fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let Self {
@@ -158,6 +169,7 @@ impl TestServer {
             clock,
             admin,
             mut config,
+            sandbox,
             _directory,
         } = self;
         change(&mut config);
@@ -166,12 +178,13 @@ impl TestServer {
             app.issuances.close();
         });
         drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
-        let app = Data::new(Self::open(&config, &clock));
+        let app = Data::new(Self::open(&config, &clock, &sandbox));
         Self {
             app,
             clock,
             admin,
             config,
+            sandbox,
             _directory,
         }
     }
@@ -274,7 +287,7 @@ impl TestServer {
         module: &[u8],
         claims: &[&str],
     ) -> BindingId {
-        let judgement = self.judgement(module, claims).await;
+        let (judgement, _pin) = self.judgement(module, claims).await;
         let bind = Command::BindPolicy {
             target,
             mode,
@@ -288,10 +301,11 @@ impl TestServer {
         }
     }
 
-    /// Uploads a policy and makes it ready.
-    pub(crate) async fn judgement(&self, module: &[u8], claims: &[&str]) -> Judgement {
+    /// Uploads a policy and makes it ready, as long as the pin is held.
+    pub(crate) async fn judgement(&self, module: &[u8], claims: &[&str]) -> (Judgement, Pin) {
         let policies = &self.app.policies;
-        let (policy, descriptor) = blocking(|| policies.upload(module)).expect("a policy");
+        let (policy, descriptor) = blocking(|| policies.check(module)).expect("a policy");
+        blocking(|| policies.keep(module)).expect("kept");
         self.execute(Command::UploadPolicy {
             digest: policy,
             bytes: module.len() as u64,
@@ -299,13 +313,14 @@ impl TestServer {
         })
         .await;
         let settings = PolicySettings::new();
-        let settings_digest = blocking(|| policies.prepare(policy, &settings)).expect("ready");
-        Judgement {
+        let pin = blocking(|| policies.prepare(policy, &settings)).expect("ready");
+        let judgement = Judgement {
             policy,
             settings,
-            settings_digest,
+            settings_digest: pin.settings_digest(),
             claims: claims.iter().map(|claim| (*claim).into()).collect(),
-        }
+        };
+        (judgement, pin)
     }
 
     /// Carries out a command as an operator, without HTTP.

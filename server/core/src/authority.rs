@@ -93,6 +93,14 @@ impl Authority {
             after.apply_event(after.next_position(), now, event);
         }
         for event in events {
+            // Who takes an API resource away and registers it anew would have it unjudged.
+            if let Event::PolicyBindingRemoved(e) = event
+                && matches!(e.target, PolicyTarget::ApiResource(_))
+                && !scopes.contains(ManagementScope::PoliciesUnbind.bit())
+            {
+                let scope = ManagementScope::PoliciesUnbind;
+                return Err(Refusal::ActorNotPermitted { scope });
+            }
             for id in strengthened(index, &after, event) {
                 check_application(index, &after, id, scopes)?;
             }

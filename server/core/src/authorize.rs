@@ -126,6 +126,15 @@ pub enum Denial {
         /// Their identifiers.
         identifiers: Vec<Box<str>>,
     },
+    /// The API resources have more policies together than one token is judged by.
+    #[error(
+        "{count} policies would judge this token and {} are the most; name fewer API resources",
+        limits::POLICIES_PER_TOKEN
+    )]
+    TooManyPolicies {
+        /// How many.
+        count: usize,
+    },
     /// The management API shares a token with nothing.
     #[error("the management API never shares a token with another API resource")]
     ManagementAlone,
@@ -145,6 +154,7 @@ impl Denial {
             Self::ResourceUnauthorized { .. } => "resource_unauthorized",
             Self::SeveralResources { .. } => "several_resources",
             Self::ProfilesDiffer { .. } => "profiles_differ",
+            Self::TooManyPolicies { .. } => "too_many_policies",
             Self::ManagementAlone => "management_alone",
         }
     }
@@ -225,9 +235,14 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
     }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
     let version = version(index, application, &apis, first.algorithm);
-    let bindings = targets(application, &apis)
+    let bindings: Vec<Arc<PolicyBinding>> = targets(application, &apis)
         .flat_map(|target| index.bound(target).iter().cloned())
         .collect();
+    if bindings.len() > limits::POLICIES_PER_TOKEN {
+        return Err(Denial::TooManyPolicies {
+            count: bindings.len(),
+        });
+    }
     Ok(Entitled {
         bindings,
         roles: role_names(index, application),

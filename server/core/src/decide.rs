@@ -678,7 +678,8 @@ fn remove_api(index: &Index, id: ApiId, cascade: bool) -> Events {
         .roles(None)
         .filter(|role| role.scopes.contains_key(&id))
         .collect();
-    refuse_users(cascade, &granted, &roles)?;
+    let bound = PolicyTarget::ApiResource(id);
+    refuse_users(cascade, &granted, &roles, policies::users(index, bound))?;
     let mut events: Vec<Event> = granted
         .iter()
         .map(|app| {
@@ -694,7 +695,7 @@ fn remove_api(index: &Index, id: ApiId, cascade: bool) -> Events {
             .iter()
             .map(|role| without(index, role, &api.names(&api.all_scopes()))),
     );
-    events.extend(policies::unbind_all(index, PolicyTarget::ApiResource(id)));
+    events.extend(policies::unbind_all(index, bound));
     events.push(ApiResourceRemoved { id }.into());
     Ok(events)
 }
@@ -749,7 +750,7 @@ fn remove_scope(index: &Index, id: ApiId, name: &ScopeName, cascade: bool) -> Ev
         .roles(None)
         .filter(|role| role.scopes.get(&id).is_some_and(|bits| bits.contains(bit)))
         .collect();
-    refuse_users(cascade, &granted, &roles)?;
+    refuse_users(cascade, &granted, &roles, Vec::new())?;
     let mut events: Vec<Event> = granted
         .iter()
         .filter_map(|app| {
@@ -787,8 +788,9 @@ fn refuse_users(
     cascade: bool,
     applications: &[&Arc<Application>],
     roles: &[&Arc<Role>],
+    bindings: Vec<User>,
 ) -> Result<(), Refusal> {
-    if cascade || (applications.is_empty() && roles.is_empty()) {
+    if cascade || (applications.is_empty() && roles.is_empty() && bindings.is_empty()) {
         return Ok(());
     }
     let applications = applications
@@ -797,7 +799,8 @@ fn refuse_users(
     let roles = roles
         .iter()
         .map(|role| user(Entity::Role(role.id), &role.name));
-    Err(Refusal::in_use(applications.chain(roles).collect()))
+    let all = applications.chain(roles).chain(bindings);
+    Err(Refusal::in_use(all.collect()))
 }
 
 fn user(entity: Entity, name: &Name) -> User {
@@ -1119,7 +1122,7 @@ fn remove_role(index: &Index, id: RoleId, cascade: bool) -> Events {
         .applications(None)
         .filter(|app| app.roles.contains(&id))
         .collect();
-    refuse_users(cascade, &holders, &[])?;
+    refuse_users(cascade, &holders, &[], Vec::new())?;
     let mut events: Vec<Event> = holders
         .iter()
         .map(|app| {

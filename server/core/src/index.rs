@@ -326,6 +326,12 @@ impl Index {
             .map_or(&[], |bound| bound.bindings.as_slice())
     }
 
+    /// Whether a target has, or ever had, something bound to it.
+    #[must_use]
+    pub fn was_ever_bound(&self, target: PolicyTarget) -> bool {
+        self.bound.contains_key(&target)
+    }
+
     /// The position of the last change of the bindings of a target.
     pub(crate) fn bound_version(&self, target: PolicyTarget) -> Option<Position> {
         self.bound.get(&target).map(|bound| bound.version)

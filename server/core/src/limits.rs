@@ -49,6 +49,8 @@ pub const SIGNING_KEYS: usize = 32;
 pub const POLICIES: usize = 1_000;
 /// Most bindings of one target: each costs every token some microseconds.
 pub const BINDINGS_PER_TARGET: usize = 16;
+/// Most policies that judge one token: their verdicts are all in its record.
+pub const POLICIES_PER_TOKEN: usize = 64;
 /// Most claims that one binding permits.
 pub const CLAIMS_PER_BINDING: usize = 64;
 /// Most events of one command: they are one atomic append.

@@ -473,6 +473,14 @@ impl IssuanceLog {
         Ok(())
     }
 
+    /// Whether the disk has more than the reserve now, for others who would take of it.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn has_space(&self) -> Result<(), IssuanceError> {
+        self.shared.check_space()
+    }
+
     /// Whether writing works. Once false, only a restart helps.
     #[must_use]
     pub fn is_healthy(&self) -> bool {

@@ -7,6 +7,7 @@
 
 use crate::limits;
 use aws_lc_rs::hmac;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -46,12 +47,9 @@ impl Cache {
     /// The artefact for a module, if there is one that verifies.
     pub(crate) fn load(&self, digest: &[u8; 32]) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.path(digest))
-            .and_then(|file| {
-                let limit = (TAG_BYTES + limits::ARTEFACT_BYTES) as u64 + 1;
-                file.take(limit).read_to_end(&mut bytes)
-            })
-            .ok()?;
+        let file = File::open(self.path(digest)).ok()?;
+        let limit = (TAG_BYTES + limits::ARTEFACT_BYTES) as u64 + 1;
+        (&file).take(limit).read_to_end(&mut bytes).ok()?;
         let (tag, artefact) = bytes.split_at_checked(TAG_BYTES)?;
         if hmac::verify(&self.key, &self.tagged(artefact, digest), tag).is_err() {
             tracing::warn!(
@@ -60,6 +58,8 @@ impl Cache {
             );
             return None;
         }
+        // What is in use is the last to be forgotten. If it cannot be said, it may be sooner.
+        drop(touch(&file));
         Some(artefact.to_vec())
     }
 
@@ -135,6 +135,19 @@ impl Cache {
         }
         tagged
     }
+}
+
+/// Makes a file new again.
+fn touch(file: &File) -> io::Result<()> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
 }
 
 /// A digest as it is written in file names, events and logs.

@@ -197,9 +197,23 @@ pub(crate) fn check_json(text: &str) -> Result<(), String> {
             return Err(format!("it nests deeper than {JSON_DEPTH}"));
         }
     }
-    serde_json::from_str::<serde_json::Value>(text)
-        .map(drop)
-        .map_err(|error| format!("it is not JSON: {error}"))
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    // Again as it was read: the parser has a way of its own to have JSON in a text.
+    if depth_of(&value) > JSON_DEPTH {
+        return Err(format!("it nests deeper than {JSON_DEPTH}"));
+    }
+    Ok(())
+}
+
+/// How deep a value nests. What was parsed is never too deep to walk.
+fn depth_of(value: &serde_json::Value) -> usize {
+    let below = |depth: Option<usize>| 1 + depth.unwrap_or(0);
+    match value {
+        serde_json::Value::Array(items) => below(items.iter().map(depth_of).max()),
+        serde_json::Value::Object(members) => below(members.values().map(depth_of).max()),
+        _ => 0,
+    }
 }
 
 fn short(what: &str, text: &str) -> Result<(), Trouble> {

@@ -163,6 +163,7 @@ const HOSTILE: &[(&str, End)] = {
         ("initialize", Refused("_initialize")),
         ("json_1_mb", Trouble("output", "too much data")),
         ("json_deep", Trouble("output", "deeper than 16")),
+        ("json_in_text", Trouble("output", "deeper than 16")),
         ("length_1_gib", Trouble("output", "out of bounds")),
         ("loop", Trouble("out_of_fuel", "")),
         ("loop_in_describe", Refused("used up its fuel")),
@@ -552,6 +553,36 @@ mod cache {
             only_file(directory.path());
         }
     }
+
+    #[test]
+    fn keeps_what_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let with = |cache_bytes_max| {
+            Sandbox::new(SandboxConfig {
+                cache_dir: Some(directory.path().to_owned()),
+                cache_bytes_max,
+                ..config()
+            })
+            .unwrap()
+        };
+        let roomy = with(1 << 30);
+        roomy.load(&honest()).unwrap();
+        let used = only_file(directory.path());
+        // Older than what comes next, until it is used again.
+        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        let age = |path: &Path| {
+            fs::File::open(path)
+                .unwrap()
+                .set_modified(long_ago)
+                .unwrap()
+        };
+        age(&used);
+        roomy.load(&hostile("unreachable")).unwrap();
+        roomy.load(&honest()).unwrap();
+        let room_for_two = fs::metadata(&used).unwrap().len() * 5 / 2;
+        with(room_for_two).load(&hostile("divide_by_zero")).unwrap();
+        assert!(used.exists(), "what was loaded last went first");
+    }
 }
 
 #[test]
@@ -585,6 +616,38 @@ fn nothing_is_left_for_the_next_verdict() {
         ask(&reads).unwrap();
         ask(&reads).unwrap();
     }
+}
+
+/// Uploads without end take neither places nor disk: each module is a policy of its own, loaded and
+/// dropped.
+#[test]
+fn many_modules_leave_nothing_behind() {
+    const MODULES: usize = 400;
+    let directory = tempfile::tempdir().unwrap();
+    let (cache_bytes_max, pool) = (512 << 10, 2);
+    let sandbox = Sandbox::new(SandboxConfig {
+        cache_dir: Some(directory.path().to_owned()),
+        cache_bytes_max,
+        pool,
+        ..config()
+    })
+    .unwrap();
+    let load = |number: usize| {
+        let module = module(&format!("(func (result i32) (i32.const {number}))"));
+        assert_eq!(ask(&sandbox.load(&module).unwrap()), Ok(honest_outcome()));
+    };
+    (0..MODULES / 4).for_each(load);
+    let before = resident_bytes();
+    (MODULES / 4..MODULES).for_each(load);
+    let after = resident_bytes();
+    assert_eq!(sandbox.in_use(), 0);
+    let kept: u64 = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!((1..=cache_bytes_max).contains(&kept), "{kept} bytes");
+    // Other tests compile meanwhile.
+    assert!(after < before + (200 << 20), "{before} -> {after}");
 }
 
 #[test]

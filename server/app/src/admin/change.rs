@@ -6,7 +6,7 @@ use super::failure::unknown_thing;
 use super::{Failure, read};
 use crate::app::{App, ExecuteError};
 use std::sync::Arc;
-use writ_core::{Command, Entity, Position, Refusal, Submission};
+use writ_core::{Command, Entity, Facts, Position, Refusal, Submission, consider};
 use writ_ledger::{Fault, Receipt};
 
 /// Carries out a command for a call.
@@ -53,6 +53,21 @@ pub(super) async fn expecting(
         ExecuteError::Refused(refusal) => refused(call, refusal),
         error => Failure::Unavailable(error),
     })
+}
+
+/// Says what the rules would say now to a command, before something is done that a refusal would
+/// not undo.
+///
+/// # Errors
+/// The rules say no.
+pub(super) fn rehearse(app: &App, call: &Call, command: &Command) -> Result<(), Failure> {
+    let index = app.index();
+    let submission = Submission::new(call.actor()?.clone(), app.command_id(), command.clone());
+    let now = app.now().max(index.last_at());
+    match consider(&index, &submission, Facts { now }) {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(refused(call, refusal)),
+    }
 }
 
 /// Writes the text of a reason, before the event that has its hash.

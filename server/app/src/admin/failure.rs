@@ -112,6 +112,9 @@ pub enum Failure {
     /// The log or the notes could not be read.
     #[error("the log cannot be read now: {0}")]
     Unreadable(#[from] Fault),
+    /// The server has no room for this now, and has for other things.
+    #[error("{0}; try again")]
+    Busy(&'static str),
     /// A bug: a handler did not come to its end.
     #[error("internal error")]
     Internal,

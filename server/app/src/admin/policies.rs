@@ -7,7 +7,7 @@ use super::page::{after, limit, page};
 use super::read::{blocking, index as read};
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
-use crate::policies::PolicyFault;
+use crate::policies::{Pin, PolicyFault};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use writ_api as api;
@@ -49,20 +49,33 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
 }
 
 /// Checks and compiles a module, stores it, and makes it known, in this order: what is known is
-/// there.
+/// there. What will be refused is not stored.
 pub(super) async fn upload(app: Arc<App>, call: Call) -> Outcome {
     call.require(ManagementScope::PoliciesUpload)?;
-    // Compiling takes a processor, and is done one at a time anyway: nobody else's thread waits.
-    let _turn = app.uploads.lock().await;
-    let module = call.body.clone();
-    let bytes = module.len() as u64;
-    let (digest, descriptor) = blocking(&app, move |app| Ok(app.policies.upload(&module)?)).await?;
+    let Ok(_place) = app.uploads.try_acquire() else {
+        return Err(Failure::Busy("too many policies are being uploaded"));
+    };
+    // What is left of a nearly full disk is for revocations.
+    if app.issuances.has_space().is_err() {
+        return Err(Failure::Busy("the disk is nearly full"));
+    }
+    let module: Arc<[u8]> = call.body.as_slice().into();
+    let (digest, descriptor) = {
+        let turn = app.compiling.acquire().await;
+        let _turn = turn.map_err(|_| Failure::Internal)?;
+        let module = Arc::clone(&module);
+        blocking(&app, move |app| Ok(app.policies.check(&module)?)).await?
+    };
     let new = app.index().policy(digest).is_none();
     let command = Command::UploadPolicy {
         digest,
-        bytes,
+        bytes: module.len() as u64,
         descriptor: Box::new(descriptor),
     };
+    if new {
+        change::rehearse(&app, &call, &command)?;
+        blocking(&app, move |app| Ok(app.policies.keep(&module)?)).await?;
+    }
     let receipt = execute(&app, &call, command).await?;
     let policy = receipt.index.policy(digest).ok_or(Failure::Gone)?;
     let answer = Answer::json(&view(policy))
@@ -128,33 +141,24 @@ pub(super) async fn list_bindings(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn bind(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::CreatePolicyBinding = call.json()?;
     call.require(ManagementScope::PoliciesBind)?;
-    let _turn = app.binding.lock().await;
     if let Some(earlier) = change::earlier(&app, &call)? {
         return bound(&call, &earlier);
     }
     let target = target(&app.index(), &asked.target)?;
-    let mode = asked.mode.as_deref();
+    let mode = mode(asked.mode.as_deref())?.unwrap_or_default();
+    let wanted = Wanted {
+        policy: text("policy", &asked.policy)?,
+        settings: settings(&asked.settings)?,
+        claims: claims(&asked.claims),
+    };
+    let ready = prepare(&app, wanted).await?;
     let command = Command::BindPolicy {
         target,
-        mode: mode
-            .map(|mode| choice("mode", mode, &MODES))
-            .transpose()?
-            .unwrap_or_default(),
+        mode,
         order: asked.order.unwrap_or(ORDER),
-        judgement: judgement(
-            &app,
-            text("policy", &asked.policy)?,
-            settings(&asked.settings)?,
-            asked
-                .claims
-                .iter()
-                .map(|claim| claim.as_str().into())
-                .collect(),
-        )
-        .await?,
+        judgement: ready.judgement.clone(),
     };
-    let outcome = execute(&app, &call, command).await;
-    bound(&call, &settled(&app, outcome).await?)
+    bound(&call, &execute(&app, &call, command).await?)
 }
 
 pub(super) async fn show_binding(app: Arc<App>, call: Call) -> Outcome {
@@ -168,83 +172,106 @@ pub(super) async fn show_binding(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn change_binding(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::ChangePolicyBinding = call.json()?;
     call.require(ManagementScope::PoliciesBind)?;
-    let _turn = app.binding.lock().await;
-    let index = app.index();
     let id = binding_id(&call)?;
     if let Some(earlier) = change::earlier(&app, &call)? {
         return changed(&earlier, id);
     }
-    let old = Arc::clone(find_binding(&call, &index)?);
-    let other = asked.policy.is_some() || asked.settings.is_some() || asked.claims.is_some();
-    let judgement = match other {
-        false => None,
-        true => Some(changed_judgement(&app, &old.judgement, &asked).await?),
-    };
-    let mode = asked.mode.as_deref();
-    let command = Command::ChangePolicyBinding {
-        id,
-        mode: mode.map(|mode| choice("mode", mode, &MODES)).transpose()?,
-        order: asked.order,
-        judgement,
+    let index = app.index();
+    let old = find_binding(&call, &index)?;
+    let mode = mode(asked.mode.as_deref())?;
+    let ready = match changed_judgement(&old.judgement, &asked)? {
+        Some(wanted) => Some(prepare(&app, wanted).await?),
+        None => None,
     };
     // Policy and settings were checked together: they must not meet others by then.
-    let outcome = expecting(&app, &call, command, other.then_some(old.version)).await;
-    changed(&settled(&app, outcome).await?, id)
+    let version = ready.is_some().then_some(old.version);
+    let command = Command::ChangePolicyBinding {
+        id,
+        mode,
+        order: asked.order,
+        judgement: ready.as_ref().map(|ready| ready.judgement.clone()),
+    };
+    changed(&expecting(&app, &call, command, version).await?, id)
 }
 
-async fn changed_judgement(
-    app: &Arc<App>,
+/// What a binding is to ask, if that changes.
+fn changed_judgement(
     old: &Judgement,
     asked: &api::ChangePolicyBinding,
-) -> Result<Judgement, Failure> {
-    let policy = match &asked.policy {
-        Some(policy) => text("policy", policy)?,
-        None => old.policy,
-    };
-    let settings = match &asked.settings {
-        Some(given) => settings(given)?,
-        None => old.settings.clone(),
-    };
-    let claims = match &asked.claims {
-        Some(claims) => claims.iter().map(|claim| claim.as_str().into()).collect(),
-        None => old.claims.clone(),
-    };
-    judgement(app, policy, settings, claims).await
+) -> Result<Option<Wanted>, Failure> {
+    if asked.policy.is_none() && asked.settings.is_none() && asked.claims.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Wanted {
+        policy: match &asked.policy {
+            Some(policy) => text("policy", policy)?,
+            None => old.policy,
+        },
+        settings: match &asked.settings {
+            Some(given) => settings(given)?,
+            None => old.settings.clone(),
+        },
+        claims: match &asked.claims {
+            Some(given) => claims(given),
+            None => old.claims.clone(),
+        },
+    }))
 }
 
 pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
     let api::Empty {} = call.json()?;
     call.require(ManagementScope::PoliciesBind)?;
-    let _turn = app.binding.lock().await;
     let id = binding_id(&call)?;
-    if change::earlier(&app, &call)?.is_none()
-        && let Some(previous) = app
-            .index()
-            .policy_binding(id)
-            .and_then(|binding| binding.previous.clone())
-    {
-        // It is ready as a rule; if not, that must be known before.
-        judgement(&app, previous.policy, previous.settings, previous.claims).await?;
+    if let Some(earlier) = change::earlier(&app, &call)? {
+        return changed(&earlier, id);
     }
-    let outcome = execute(&app, &call, Command::RollBackPolicyBinding { id }).await;
-    changed(&settled(&app, outcome).await?, id)
+    // What could come back is ready as a rule; if it is not, that must be known before.
+    let index = app.index();
+    let previous = index
+        .policy_binding(id)
+        .and_then(|binding| binding.previous.as_deref());
+    let _ready = match previous {
+        Some(previous) => {
+            let wanted = Wanted {
+                policy: previous.policy,
+                settings: previous.settings.clone(),
+                claims: previous.claims.clone(),
+            };
+            Some(prepare(&app, wanted).await?)
+        }
+        None => None,
+    };
+    let command = Command::RollBackPolicyBinding { id };
+    changed(&execute(&app, &call, command).await?, id)
 }
 
 pub(super) async fn unbind(app: Arc<App>, call: Call) -> Outcome {
-    call.require(ManagementScope::PoliciesUnbind)?;
-    let _turn = app.binding.lock().await;
     let id = binding_id(&call)?;
     let receipt = execute(&app, &call, Command::UnbindPolicy { id }).await?;
     Answer::empty().at(receipt.position())
 }
 
-/// A policy with settings that suit it, ready to be asked.
-async fn judgement(
-    app: &Arc<App>,
+/// What a binding is to ask.
+struct Wanted {
     policy: PolicyDigest,
     settings: PolicySettings,
     claims: Vec<Box<str>>,
-) -> Result<Judgement, Failure> {
+}
+
+/// A judgement that was checked, and is ready as long as this is held: until the command that names
+/// it was carried out, or was not.
+struct ReadyJudgement {
+    judgement: Judgement,
+    _pin: Pin,
+}
+
+/// Checks settings with their policy, and makes both ready.
+async fn prepare(app: &Arc<App>, wanted: Wanted) -> Result<ReadyJudgement, Failure> {
+    let Wanted {
+        policy,
+        settings,
+        claims,
+    } = wanted;
     if app.index().policy(policy).is_none() {
         return Err(Failure::UnknownInBody {
             code: "policy_unknown",
@@ -254,22 +281,24 @@ async fn judgement(
         });
     }
     let given = settings.clone();
-    let settings_digest =
-        blocking(app, move |app| Ok(app.policies.prepare(policy, &given)?)).await?;
-    Ok(Judgement {
-        policy,
-        settings,
-        settings_digest,
-        claims,
+    let pin = blocking(app, move |app| Ok(app.policies.prepare(policy, &given)?)).await?;
+    Ok(ReadyJudgement {
+        judgement: Judgement {
+            policy,
+            settings,
+            settings_digest: pin.settings_digest(),
+            claims,
+        },
+        _pin: pin,
     })
 }
 
-/// What was made ready for a change that was refused is forgotten.
-async fn settled(app: &App, outcome: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
-    if outcome.is_err() {
-        app.settle_policies().await;
-    }
-    outcome
+fn mode(given: Option<&str>) -> Result<Option<PolicyMode>, Failure> {
+    given.map(|mode| choice("mode", mode, &MODES)).transpose()
+}
+
+fn claims(given: &[String]) -> Vec<Box<str>> {
+    given.iter().map(|claim| claim.as_str().into()).collect()
 }
 
 fn bound(call: &Call, receipt: &Receipt) -> Outcome {

@@ -17,8 +17,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use writ_api as api;
-use writ_core::{Ask, Command, Entitled, Index, Jti, PolicyMode, ScopeName, authorize, limits};
+use writ_core::{
+    Ask, Command, Entitled, Index, Jti, ManagementScope, PolicyMode, ScopeName, authorize, limits,
+};
+use writ_ledger::{PolicyRecord, Verdict};
 
 pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::RevokeToken = call.json()?;
@@ -53,11 +57,16 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
         }
     };
     let opinions = hear(&app, &call, &index, &entitled, &asked.attributes).await?;
+    let (records, terms) = panel::conclude(&entitled, &opinions);
+    // What policies say for auditors is not for everybody who may see applications.
+    let whole = call.require(ManagementScope::AuditRead).is_ok()
+        || call.require(ManagementScope::PoliciesRead).is_ok();
     let verdicts: Vec<api::PolicyVerdict> = opinions
         .iter()
-        .map(|opinion| verdict(&index, opinion))
+        .zip(records)
+        .map(|(opinion, record)| verdict(&index, opinion, record, whole))
         .collect();
-    let preview = match panel::compose(&entitled, &opinions) {
+    let preview = match terms {
         Ok(terms) => granted(&app, &index, &entitled, &terms, verdicts),
         Err(objection) => {
             let error = objection_code(&objection);
@@ -81,6 +90,14 @@ async fn hear(
         None => app.now(),
     };
     let (id, entitled) = (Jti(app.ids.next_id()), entitled.clone());
+    if entitled.bindings.is_empty() {
+        return Ok(Vec::new());
+    }
+    // So that tokens always find a sandbox, however many ask what would be.
+    let turn = tokio::time::timeout(PATIENCE, app.previews.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
+        return Err(Failure::Busy("too many previews ask policies"));
+    };
     blocking(app, move |app| {
         let hearing = panel::hear(
             |judgement| match app.policies.borrow(judgement) {
@@ -103,6 +120,9 @@ async fn hear(
     })
     .await
 }
+
+/// How long a preview waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Facts that the caller makes up.
 #[derive(Debug, Default)]
@@ -156,15 +176,26 @@ impl GivenFacts {
     }
 }
 
-fn verdict(index: &Index, opinion: &Opinion) -> api::PolicyVerdict {
-    let notes = panel::notes(&opinion.answer).into_iter();
+fn verdict(
+    index: &Index,
+    opinion: &Opinion,
+    record: PolicyRecord,
+    whole: bool,
+) -> api::PolicyVerdict {
+    let notes = record.notes.into_iter().filter(|_| whole);
+    let mut verdict = record.verdict;
+    if let (Verdict::Deny { reason, .. } | Verdict::Fault { reason, .. }, false) =
+        (&mut verdict, whole)
+    {
+        *reason = "told to whoever has writ:policies:read or writ:audit:read".into();
+    }
     let digest = opinion.binding.judgement.policy;
     api::PolicyVerdict {
         binding: opinion.binding.id.to_string(),
         policy: digest.to_string(),
         policy_name: policy_name(index, digest),
         shadow: opinion.binding.mode == PolicyMode::Shadow,
-        verdict: serde_json::to_value(panel::verdict(&opinion.answer)).unwrap_or_default(),
+        verdict: serde_json::to_value(verdict).unwrap_or_default(),
         notes: notes
             .map(|note| api::PolicyNote {
                 name: note.name.into(),

@@ -84,6 +84,7 @@ fn class(failure: &Failure) -> (StatusCode, &'static str) {
         }
         Failure::Policy { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
         Failure::NoVerdict(_) => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
+        Failure::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Failure::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
         Failure::Unavailable(_) | Failure::Unreadable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
@@ -334,6 +335,7 @@ mod tests {
                 what: "the module is not taken",
                 reasons: vec![text("too many locals"), text("it imports something")],
             },
+            Failure::Busy("the disk is nearly full"),
             Failure::NoVerdict(crate::policies::PolicyFault::Unavailable(text(
                 "a secret place",
             ))),

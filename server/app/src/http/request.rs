@@ -5,6 +5,7 @@ use super::oauth_error::OAuthError;
 use super::problem;
 use crate::app::App;
 use crate::clock::Stopwatch;
+use crate::credentials::looks_like_secret;
 use crate::net::TrustedProxies;
 use crate::telemetry::{Endpoint, TraceContext};
 use actix_web::body::MessageBody;
@@ -186,5 +187,8 @@ pub fn user_agent(request: &HttpRequest) -> Option<&str> {
     };
     // Visible ASCII only.
     let text = first.to_str().ok()?;
-    text.get(..BYTES.min(text.len()))
+    let text = text.get(..BYTES.min(text.len()))?;
+    // A credential in the wrong header is nobody's to judge by, or to keep.
+    let secret = |word: &str| looks_like_secret(word) || word.starts_with("eyJ");
+    (!text.split([' ', '/', ';', '(', ')']).any(secret)).then_some(text)
 }

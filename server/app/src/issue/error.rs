@@ -42,6 +42,11 @@ impl IssueError {
         }
     }
 
+    /// Whether a policy could not be asked.
+    pub(super) fn is_policy_unavailable(&self) -> bool {
+        matches!(self, Self::NotPermitted(not) if not.objection == Objection::Unavailable)
+    }
+
     /// The `error` that the application sees.
     #[must_use]
     pub fn code(&self) -> TokenErrorCode {
@@ -82,6 +87,7 @@ pub fn denial_code(denial: &Denial) -> TokenErrorCode {
         Denial::TooManyResources
         | Denial::ResourceUnauthorized { .. }
         | Denial::SeveralResources { .. }
+        | Denial::TooManyPolicies { .. }
         | Denial::ProfilesDiffer { .. }
         | Denial::ManagementAlone => TokenErrorCode::InvalidTarget,
     }

@@ -1,7 +1,7 @@
 //! What do the policies say? Every policy that is bound to the server, to the API resources and to
 //! the application is asked; a token can only become less by it.
 
-use super::panel::{self, Hearing, Objection, Question, Terms};
+use super::panel::{self, Objection, Question, Terms};
 use super::{Entitlement, IssueError, Request};
 use crate::app::App;
 use serde_json::{Map, Value};
@@ -153,7 +153,11 @@ pub fn judge(
         },
     );
     app.metrics.judged(&hearing.opinions);
-    let terms = settle(app, &mut judged, entitled, &hearing);
+    let (records, terms) = panel::conclude(entitled, &hearing.opinions);
+    judged.policies = records;
+    judged.input = Some(hearing.input);
+    judged.attributes = panel::recorded_map(&hearing.attributes);
+    judged.engine = Some(app.policies.engine().into());
     match terms {
         Ok(terms) => Ok(Permit {
             entitlement,
@@ -165,26 +169,6 @@ pub fn judge(
             judged,
         }))),
     }
-}
-
-/// What the answers come to, and into the record with them either way.
-fn settle(
-    app: &App,
-    judged: &mut Judged,
-    entitled: &Entitled,
-    hearing: &Hearing,
-) -> Result<Terms, Objection> {
-    judged.input = Some(hearing.input);
-    judged.attributes = panel::recorded_map(&hearing.attributes);
-    judged.engine = Some(app.policies.engine().into());
-    let recorded = panel::record(&hearing.opinions);
-    judged.policies = match &recorded {
-        Ok(records) => records.clone(),
-        Err(_) => panel::record_shortened(&hearing.opinions),
-    };
-    let terms = panel::compose(entitled, &hearing.opinions);
-    // What they said is in force only if it can be shown later.
-    recorded.and(terms)
 }
 
 /// The id and the moment of a decision. The id is on the time line of the log, which never goes

@@ -16,6 +16,9 @@ use writ_sandbox::{
 const CLAIMS_BYTES: usize = 8 * 1024;
 /// All verdicts of one issuance, as they are recorded, in bytes: the rest of a record fits beside.
 const RECORD_BYTES: usize = 24 * 1024;
+/// The fuel of all policies of one token, some milliseconds of a processor: the thread that asks
+/// them serves others too. Honest policies use a hundredth each.
+const FUEL_PER_TOKEN: u64 = 4 * writ_sandbox::FUEL;
 
 /// What the policies are asked about.
 #[derive(Clone, Copy, Debug)]
@@ -138,15 +141,13 @@ pub fn hear(
     let input = request.digest();
     let all = std::mem::take(&mut request.attributes);
     let mut opinions = Vec::with_capacity(bindings.len());
+    let mut spent = 0u64;
     for (binding, prepared) in bindings.iter().zip(&prepared) {
         let evaluation = match prepared {
-            None => Evaluation {
-                result: Err(Trouble::Sandbox {
-                    reason: "the policy is not ready".to_owned(),
-                }),
-                fuel: 0,
-                micros: 0,
-            },
+            None => not_asked(Trouble::Sandbox {
+                reason: "the policy is not ready".to_owned(),
+            }),
+            Some(_) if spent >= FUEL_PER_TOKEN => not_asked(Trouble::OutOfFuel),
             Some(prepared) => {
                 let reads =
                     |named: &&Named| prepared.reads.iter().any(|fact| fact.name() == named.name);
@@ -154,6 +155,7 @@ pub fn hear(
                 prepared.policy.evaluate(&request, &prepared.settings)
             }
         };
+        spent = spent.saturating_add(evaluation.fuel);
         opinions.push(Opinion {
             answer: evaluation
                 .result
@@ -172,6 +174,14 @@ pub fn hear(
             .into_iter()
             .filter(|named| recorded.contains(&named.name.as_str()))
             .collect(),
+    }
+}
+
+fn not_asked(trouble: Trouble) -> Evaluation {
+    Evaluation {
+        result: Err(trouble),
+        fuel: 0,
+        micros: 0,
     }
 }
 
@@ -331,32 +341,91 @@ pub(super) fn recorded_map(named: &[Named]) -> Map<String, Json> {
         .collect()
 }
 
-/// The answers as they are recorded.
-///
-/// # Errors
-/// [`Objection::TooMuch`] when a record does not hold them: then nobody would know what was said.
-pub fn record(opinions: &[Opinion]) -> Result<Vec<PolicyRecord>, Objection> {
-    let records: Vec<PolicyRecord> = opinions.iter().map(policy_record).collect();
-    let bytes = serde_json::to_vec(&records).map_or(usize::MAX, |bytes| bytes.len());
-    if bytes > RECORD_BYTES {
-        return Err(Objection::TooMuch);
+/// What the answers come to, and how they are recorded. What policies say is in force only if it can
+/// be shown later, so that those that are obeyed and say more than a record holds deny. A shadow
+/// that says too much is recorded without what it said, and decides nothing.
+pub fn conclude(
+    entitled: &Entitled,
+    opinions: &[Opinion],
+) -> (Vec<PolicyRecord>, Result<Terms, Objection>) {
+    let terms = compose(entitled, opinions);
+    let whole = opinions.iter().map(policy_record);
+    if opinions.iter().map(at_most).sum::<usize>() <= RECORD_BYTES {
+        return (whole.collect(), terms);
     }
-    Ok(records)
+    let both: Vec<_> = whole.map(|whole| (shortened(&whole), whole)).collect();
+    let size = |record: &PolicyRecord| {
+        serde_json::to_vec(record).map_or(RECORD_BYTES + 1, |json| json.len())
+    };
+    let least = both.iter().map(|(short, whole)| match whole.shadow {
+        true => size(short),
+        false => size(whole),
+    });
+    let Some(mut left) = RECORD_BYTES.checked_sub(least.sum()) else {
+        let records = both.into_iter().map(|(short, _)| short).collect();
+        return (records, terms.and(Err(Objection::TooMuch)));
+    };
+    let fitted = both.into_iter().map(|(short, whole)| {
+        if !whole.shadow {
+            return whole;
+        }
+        match left.checked_sub(size(&whole).saturating_sub(size(&short))) {
+            Some(rest) => {
+                left = rest;
+                whole
+            }
+            None => short,
+        }
+    });
+    (fitted.collect(), terms)
 }
 
-/// The answers without what they said, where that was too much.
-pub(super) fn record_shortened(opinions: &[Opinion]) -> Vec<PolicyRecord> {
-    opinions
-        .iter()
-        .map(|opinion| PolicyRecord {
-            notes: Vec::new(),
-            verdict: Verdict::Fault {
-                code: "too_much".into(),
-                reason: "the policies of this token say more than a record holds".into(),
-            },
-            ..policy_record(opinion)
-        })
-        .collect()
+/// No less than what an answer takes in a record, in bytes: JSON writes some characters as six.
+fn at_most(opinion: &Opinion) -> usize {
+    const FRAME: usize = 400;
+    const ESCAPED: usize = 6;
+    let named = |named: &Named| {
+        named.name.len()
+            + match &named.value {
+                Value::Flag(_) | Value::Int(_) => 20,
+                Value::Text(text) | Value::Json(text) => text.len() + 16,
+                Value::Texts(texts) => texts.iter().map(|text| text.len() + 4).sum(),
+            }
+    };
+    let said = match &opinion.answer {
+        Err(trouble) => trouble.to_string().len(),
+        Ok(outcome) => {
+            let notes = outcome.notes.iter();
+            let notes: usize = notes
+                .map(|note| note.name.len() + note.text.len() + 24)
+                .sum();
+            notes
+                + match &outcome.decision {
+                    Decision::Allow(grant) => {
+                        let scopes = grant.scopes.iter().flatten();
+                        scopes.map(|scope| scope.len() + 4).sum::<usize>()
+                            + grant.claims.iter().map(named).sum::<usize>()
+                    }
+                    Decision::Deny(denial) => {
+                        let description = denial.description.as_deref().unwrap_or_default();
+                        denial.code.len() + denial.reason.len() + description.len()
+                    }
+                }
+        }
+    };
+    FRAME + ESCAPED * said
+}
+
+/// A verdict without what was said.
+fn shortened(record: &PolicyRecord) -> PolicyRecord {
+    PolicyRecord {
+        notes: Vec::new(),
+        verdict: Verdict::Fault {
+            code: "too_much".into(),
+            reason: "the policies say more than a record holds".into(),
+        },
+        ..record.clone()
+    }
 }
 
 fn policy_record(opinion: &Opinion) -> PolicyRecord {
@@ -428,7 +497,7 @@ mod tests {
         COURSE_SCOPES, COURSES, COURSES_IDENTIFIER, JOB, Log, add_grant, admin, bind_policy,
         upload_policy,
     };
-    use writ_core::{Ask, PolicyTarget, authorize};
+    use writ_core::{Ask, PolicyTarget, authorize, limits};
     use writ_sandbox::{Denial, Note};
 
     /// An entitlement to all scopes of one API resource for 900 s.
@@ -569,28 +638,60 @@ mod tests {
         assert_eq!(composed(&much), Err(Objection::TooMuch));
     }
 
-    #[test]
-    fn more_than_a_record_holds_is_not_answered() {
-        let talks = || {
-            let note = |i: u32| Note {
-                name: format!("note-{i}"),
-                text: "\u{1}".repeat(1_000),
-            };
-            opinion(
-                PolicyMode::Shadow,
-                Ok(Outcome {
-                    decision: Decision::Allow(Grant::default()),
-                    notes: (0..4).map(note).collect(),
-                }),
-            )
+    fn talks(mode: PolicyMode, notes: u32) -> Opinion {
+        let note = |i: u32| Note {
+            name: format!("note-{i}"),
+            text: "\u{1}".repeat(1_000),
         };
-        assert!(record(&[talks()]).is_ok());
-        let much = record(&[talks(), talks()]).err();
-        assert_eq!(much, Some(Objection::TooMuch));
-        let shortened = record_shortened(&[talks(), talks()]);
-        assert_eq!(shortened.len(), 2);
-        assert!(serde_json::to_vec(&shortened).unwrap().len() < 2_000);
-        assert!(record(&[leaves(&[])]).is_ok());
+        opinion(
+            mode,
+            Ok(Outcome {
+                decision: Decision::Allow(Grant::default()),
+                notes: (0..notes).map(note).collect(),
+            }),
+        )
+    }
+
+    fn is_short(record: &PolicyRecord) -> bool {
+        record.notes.is_empty()
+            && matches!(&record.verdict, Verdict::Fault { code, .. } if &**code == "too_much")
+    }
+
+    #[test]
+    fn who_is_obeyed_and_says_more_than_a_record_holds_denies() {
+        let (shadow, enforce) = (PolicyMode::Shadow, PolicyMode::Enforce);
+        let (records, terms) = conclude(&entitled(), &[talks(enforce, 3)]);
+        assert!(terms.is_ok() && records[0].notes.len() == 3);
+        let (records, terms) = conclude(&entitled(), &[talks(enforce, 3), talks(enforce, 3)]);
+        assert_eq!(terms, Err(Objection::TooMuch));
+        assert!(records.iter().all(is_short));
+        // A denial stays one, with what it tells the application.
+        let said = denies(Some("not now"));
+        let (_, terms) = conclude(&entitled(), &[talks(enforce, 4), talks(enforce, 4), said]);
+        assert_eq!(terms, Err(Objection::Denied(Some("not now".to_owned()))));
+        // Shadows decide nothing, and give way to those that are obeyed.
+        let shadows = [
+            talks(shadow, 4),
+            talks(enforce, 2),
+            talks(shadow, 1),
+            talks(shadow, 4),
+        ];
+        let (records, terms) = conclude(&entitled(), &shadows);
+        assert!(terms.is_ok());
+        assert_eq!(records[1].notes.len(), 2);
+        assert_eq!(records[2].notes.len(), 1, "there is room for the small one");
+        assert!(is_short(&records[0]) && is_short(&records[3]));
+    }
+
+    /// The shortest verdicts of all the policies that a token can have fit into a record.
+    #[test]
+    fn a_record_holds_as_many_verdicts_as_there_can_be() {
+        let many = vec![talks(PolicyMode::Enforce, 4); limits::POLICIES_PER_TOKEN];
+        let (records, terms) = conclude(&entitled(), &many);
+        assert_eq!(terms, Err(Objection::TooMuch));
+        assert!(serde_json::to_vec(&records).unwrap().len() < RECORD_BYTES);
+        let many = vec![leaves(&["courses:read"]); limits::POLICIES_PER_TOKEN];
+        assert!(conclude(&entitled(), &many).1.is_ok());
     }
 
     fn opinions() -> impl Strategy<Value = Opinion> {
@@ -632,6 +733,25 @@ mod tests {
     }
 
     proptest! {
+        /// The quick guess at what a record takes is never too low.
+        #[test]
+        fn a_verdict_is_no_longer_than_was_guessed(
+            one in opinions(),
+            text in "(\\PC|\u{1}|\"|\\\\){0,60}",
+        ) {
+            let mut one = one;
+            if let Ok(outcome) = &mut one.answer {
+                outcome.notes.push(Note { name: "n".into(), text: text.clone() });
+                if let Decision::Allow(grant) = &mut outcome.decision {
+                    let json = serde_json::to_string(&text).unwrap();
+                    grant.claims.push(Named::new("j", Value::Json(json)));
+                    grant.claims.push(Named::new("t", Value::Texts(vec![text; 3])));
+                }
+            }
+            let record = serde_json::to_vec(&policy_record(&one)).unwrap();
+            prop_assert!(record.len() < at_most(&one), "{} bytes", record.len());
+        }
+
         /// Whatever policies say, a token is never more than was entitled, and another policy
         /// never makes it more.
         #[test]

@@ -4,7 +4,7 @@ use super::{Events, api, application, at_most, user};
 use crate::event::*;
 use crate::{
     BindingId, Index, Judgement, Policy, PolicyBinding, PolicyDescriptor, PolicyDigest, PolicyMode,
-    PolicyTarget, Refusal, limits,
+    PolicyTarget, Refusal, User, limits,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,17 +33,9 @@ pub(super) fn upload(
 /// What a rollback could bring back is used too.
 pub(super) fn remove(index: &Index, digest: PolicyDigest) -> Events {
     policy(index, digest)?;
-    let users: Vec<_> = index
-        .policy_bindings(None)
-        .filter(|binding| binding.uses(digest))
-        .filter_map(|binding| {
-            let named = index.policy(binding.judgement.policy)?;
-            Some(user(
-                Entity::PolicyBinding(binding.id),
-                &named.descriptor.name,
-            ))
-        })
-        .collect();
+    let bindings = index.policy_bindings(None);
+    let using = bindings.filter(|binding| binding.uses(digest));
+    let users: Vec<User> = using.filter_map(|one| named(index, one)).collect();
     if !users.is_empty() {
         return Err(Refusal::in_use(users));
     }
@@ -115,6 +107,19 @@ pub(super) fn roll_back(index: &Index, id: BindingId) -> Events {
 
 pub(super) fn unbind(index: &Index, id: BindingId) -> Events {
     Ok(vec![removed(binding(index, id)?)])
+}
+
+/// The bindings of something, as what uses it.
+pub(super) fn users(index: &Index, target: PolicyTarget) -> Vec<User> {
+    let bound = index.bound(target).iter();
+    bound.filter_map(|binding| named(index, binding)).collect()
+}
+
+/// A binding by the name of its policy.
+fn named(index: &Index, binding: &PolicyBinding) -> Option<User> {
+    let policy = index.policy(binding.judgement.policy)?;
+    let entity = Entity::PolicyBinding(binding.id);
+    Some(user(entity, &policy.descriptor.name))
 }
 
 /// The bindings of something go when it goes.

@@ -815,6 +815,35 @@ fn only_the_peer_of_all_administrators_has_the_management_api_judged() {
         .then_accepted();
 }
 
+/// Whoever may register API resources and not unbind policies does not get rid of one by
+/// registering what it judges anew.
+#[test]
+fn an_api_resource_takes_its_policies_along_only_for_who_may_unbind() {
+    let bound = office().and([
+        (operator(), upload_policy(1)),
+        (
+            operator(),
+            bind_policy(PolicyTarget::ApiResource(COURSES), 1),
+        ),
+    ]);
+    let remove = Command::RemoveApiResource {
+        id: COURSES,
+        cascade: true,
+    };
+    let scope = ManagementScope::PoliciesUnbind;
+    bound
+        .clone()
+        .when(
+            application_actor(ADMIN, &["writ:api-resources:write"]),
+            remove.clone(),
+        )
+        .then_refused(Refusal::ActorNotPermitted { scope });
+    let both = ["writ:api-resources:write", "writ:policies:unbind"];
+    bound
+        .when(application_actor(ADMIN, &both), remove)
+        .then_accepted();
+}
+
 #[test]
 fn upload_bind_and_unbind_are_three_scopes() {
     let target = PolicyTarget::Server;

@@ -654,6 +654,32 @@ fn the_server_each_api_and_the_application_have_their_policies_asked() {
 }
 
 #[test]
+fn a_token_has_no_more_policies_than_its_record_holds() {
+    let mut log = world();
+    log.run(&admin(), upload_policy(1));
+    let apis = [COURSES, REPORTS, ApiId(3)].map(PolicyTarget::ApiResource);
+    for target in [PolicyTarget::Server, PolicyTarget::Application(JOB)]
+        .into_iter()
+        .chain(apis)
+    {
+        for _ in 0..limits::BINDINGS_PER_TARGET {
+            log.run(&admin(), bind_policy(target, 1));
+        }
+    }
+    let two = [COURSES_IDENTIFIER, REPORTS_IDENTIFIER];
+    let most = asked(&log, "courses:publish reports:read", &two);
+    assert_eq!(most.bindings.len(), limits::POLICIES_PER_TOKEN);
+    let three = [COURSES_IDENTIFIER, REPORTS_IDENTIFIER, OPEN_IDENTIFIER];
+    let ask = Ask {
+        scope: Some("courses:publish reports:read open:use"),
+        resources: &three,
+    };
+    let count = 5 * limits::BINDINGS_PER_TARGET;
+    let denial = authorize(&log.index, JOB, ask).expect_err("too many");
+    assert_eq!(denial, Denial::TooManyPolicies { count });
+}
+
+#[test]
 fn an_entitlement_is_another_one_when_a_policy_that_judges_it_changes() {
     let mut log = world();
     log.run(&admin(), upload_policy(1));

@@ -1117,7 +1117,7 @@ fn bindings_are_asked_by_order_and_age() {
 fn bindings_go_with_what_they_are_bound_to() {
     let to_job = PolicyTarget::Application(JOB);
     let to_api = PolicyTarget::ApiResource(COURSES);
-    let (cascade, removed) = (false, |id, target| -> Event {
+    let (cascade, removed) = (true, |id, target| -> Event {
         PolicyBindingRemoved {
             id: BindingId(id),
             target,

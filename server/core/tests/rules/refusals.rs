@@ -1006,6 +1006,14 @@ fn about_policies() -> Vec<Case> {
         // It could come back by a rollback.
         case(changed(), Command::RemovePolicy { digest }, in_use(2)),
         case(
+            bound(),
+            Command::RemoveApiResource {
+                id: COURSES,
+                cascade: false,
+            },
+            in_use(1),
+        ),
+        case(
             full(PolicyTarget::Server),
             bind_policy(PolicyTarget::Server, 1),
             limit("policies bound to one target", limits::BINDINGS_PER_TARGET),

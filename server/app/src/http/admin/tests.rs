@@ -870,6 +870,47 @@ async fn a_module_that_is_no_policy_is_refused_with_every_reason() {
     assert_eq!(kept, 0, "what is refused is not kept");
 }
 
+/// The rest of a nearly full disk is for revocations.
+#[actix_web::test]
+async fn nothing_is_uploaded_to_a_full_disk() {
+    let world = World::new().await;
+    let server = world.server.restart_with(|config| {
+        config.disk.issuance_floor = crate::config::ByteSize(u64::MAX);
+    });
+    let answer = server.upload(&world.token, honest()).await;
+    bad(&answer, 503, "busy");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(files(&server.data_dir().join("blobs")), 0);
+}
+
+#[actix_web::test]
+async fn a_change_that_is_refused_leaves_nothing_ready() {
+    let world = World::new().await;
+    let digest = world.upload(module(WITH_SETTING)).await;
+    let bind = json!({ "policy": digest, "target": "server", "settings": { "caps": ["a"] } });
+    good(&world.post("/policy-bindings", bind.clone()).await, 201);
+    let ready = world.server.app.policies.ready();
+    for number in 0..5 {
+        let settings = json!({ "caps": [number.to_string()] });
+        for change in [
+            json!({ "settings": settings, "mode": "loud" }),
+            json!({ "settings": settings, "claims": ["sub"] }),
+        ] {
+            let path = "/policy-bindings/binding_0";
+            assert_eq!(world.patch(path, change).await.status.as_u16(), 422);
+        }
+        let mut other = bind.clone();
+        other["settings"] = settings;
+        other["target"] = "api_resource/api_9".into();
+        bad(
+            &world.post("/policy-bindings", other).await,
+            422,
+            "api_resource_unknown",
+        );
+    }
+    assert_eq!(world.server.app.policies.ready(), ready);
+}
+
 #[actix_web::test]
 async fn policies_are_bound_changed_rolled_back_and_unbound() {
     let world = World::new().await;
@@ -1072,6 +1113,11 @@ async fn a_preview_asks_the_policies_too_also_those_of_the_past() {
         );
     }
 
+    // Why, in the policy's own words, is for those who audit.
+    let reader = world
+        .administrator(&[ManagementScope::ApplicationsRead])
+        .await;
+
     // A denial says which error the application would see, and what each policy said.
     let deny = world.upload(hostile("unreachable")).await;
     let bind = json!({ "policy": deny, "target": "server" });
@@ -1088,6 +1134,13 @@ async fn a_preview_asks_the_policies_too_also_those_of_the_past() {
     );
     let fault = &denied["policies"][0]["verdict"]["fault"];
     assert_eq!(fault["code"], "trapped");
+    assert!(text(fault, "reason").contains("unreachable"), "{fault}");
+    let ask = Some(json!({ "scope": "courses:read" }));
+    let post = Method::POST;
+    let denied = world.server.call(&reader, post, &preview, &[], ask).await;
+    let fault = &good(&denied, 200)["policies"][0]["verdict"]["fault"];
+    assert_eq!(fault["code"], "trapped");
+    assert!(!text(fault, "reason").contains("unreachable"), "{fault}");
 }
 
 // Who may not.
@@ -2034,6 +2087,7 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
         },
         Denial::ProfilesDiffer { identifiers: names },
         Denial::ManagementAlone,
+        Denial::TooManyPolicies { count: 65 },
     ] {
         let code = crate::issue::denial_code(&denial).as_str();
         let said = OAuthError::from(&IssueError::Denied(denial)).code;

@@ -3,10 +3,10 @@
 use super::*;
 use crate::testing::Answer;
 use serde_json::json;
-use std::time::Duration;
-use writ_core::{BindingId, Millis, PolicyMode, PolicyTarget};
+use writ_core::{BindingId, Millis, PolicyMode, PolicyTarget, authorize};
 use writ_ledger::{IssuanceRecord, Verdict};
 use writ_sandbox::testkit::{honest, hostile, module};
+use writ_sandbox::{Compiler, SandboxConfig};
 
 /// Denies, with a code, a reason for auditors and a description for the application.
 const DENIES: &str = r#"
@@ -451,19 +451,20 @@ async fn the_recorded_question_can_be_asked_again() {
         .unwrap();
     let asked = record.asked.join(" ");
     let resources: Vec<&str> = record.resources.iter().map(|one| &**one).collect();
-    let entitled = writ_core::authorize(
+    let entitled = authorize(
         &index,
         record.application,
         Ask {
             scope: Some(&asked),
             resources: &resources,
         },
-    );
+    )
+    .unwrap();
     let attributes = record.attributes.unwrap();
     let hearing = panel::hear(
         |judgement| server.app.policies.get(judgement),
         &panel::Question {
-            entitled: &entitled.unwrap(),
+            entitled: &entitled,
             id: record.id,
             at: record.clock.unwrap_or(record.at),
             grant_type: GRANT_TYPE,
@@ -477,7 +478,8 @@ async fn the_recorded_question_can_be_asked_again() {
     );
     let input = writ_core::codec::hex(&hearing.input);
     assert_eq!(record.input.as_deref(), Some(&*input));
-    assert_eq!(panel::record(&hearing.opinions).unwrap(), record.policies);
+    let (records, _) = panel::conclude(&entitled, &hearing.opinions);
+    assert_eq!(records, record.policies);
 }
 
 /// A policy whose module is lost cannot be asked: its tokens are refused, administration goes on,
@@ -515,7 +517,13 @@ async fn a_restart_asks_the_same_policies_without_compiling() {
         .await;
     claims(&asked(&server, &job).await);
     let before = last_record(&server);
-    let server = server.restart();
+    let server = server.restart_in(SandboxConfig {
+        compiler: Compiler::Child {
+            program: "/nowhere".into(),
+            args: Vec::new(),
+        },
+        ..SandboxConfig::default()
+    });
     let after = claims(&asked(&server, &job).await);
     assert_eq!(
         (&after["tier"], &after["expires_in"]),
@@ -529,6 +537,166 @@ async fn a_restart_asks_the_same_policies_without_compiling() {
     assert_eq!(record.engine, before.engine);
 }
 
+/// Three notes of a thousand control characters: two of it are more than a record holds.
+const TALKS: &str = r#"
+(memory $memory 3)
+(func $evaluate (param $request i32) (result i32)
+  (local $note i32)
+  (memory.fill (i32.const 8192) (i32.const 1) (i32.const 1000))
+  (loop $again
+    (i32.store (i32.add (i32.const 4096) (local.get $note)) (i32.const 1024))
+    (i32.store (i32.add (i32.const 4100) (local.get $note)) (i32.const 1))
+    (i32.store (i32.add (i32.const 4104) (local.get $note)) (i32.const 8192))
+    (i32.store (i32.add (i32.const 4108) (local.get $note)) (i32.const 1000))
+    (local.set $note (i32.add (local.get $note) (i32.const 16)))
+    (br_if $again (i32.lt_u (local.get $note) (i32.const 48))))
+  (i32.store (i32.const 2340) (i32.const 4096))
+  (i32.store (i32.const 2344) (i32.const 3))
+  (i32.const 2304))
+"#;
+
+/// A shadow decides nothing, also when it says more than a record holds. One that is obeyed and does
+/// so denies: what it says could not be shown later.
+#[actix_web::test]
+async fn a_policy_that_says_too_much_denies_only_where_it_is_obeyed() {
+    let (server, _, job) = world().await;
+    let (shadow, talks) = (PolicyMode::Shadow, module(TALKS));
+    server.bind(PolicyTarget::Server, shadow, &talks, &[]).await;
+    let id = server.bind(PolicyTarget::Server, shadow, &talks, &[]).await;
+    claims(&asked(&server, &job).await);
+    let record = last_record(&server);
+    assert_eq!(record.policies.len(), 2);
+    let short = |verdict: &writ_ledger::PolicyRecord| verdict.notes.is_empty();
+    assert!(record.policies.iter().any(short), "{:?}", record.policies);
+    let obey = |id| Command::ChangePolicyBinding {
+        id,
+        mode: Some(ENFORCE),
+        order: None,
+        judgement: None,
+    };
+    server.execute(obey(id)).await;
+    claims(&asked(&server, &job).await);
+    server.execute(obey(BindingId(id.0 - 1))).await;
+    let answer = asked(&server, &job).await;
+    assert_eq!(answer.json()["error"], "access_denied");
+    let reason = "policies_say_too_much".into();
+    assert_eq!(last_record(&server).outcome, Outcome::Fault { reason });
+}
+
+/// Policies that burn all their fuel do not hold a thread up for as long as there are policies.
+#[actix_web::test]
+async fn the_policies_of_a_token_share_a_budget_of_fuel() {
+    let (server, _, job) = world().await;
+    for _ in 0..8 {
+        server
+            .bind(
+                PolicyTarget::Server,
+                PolicyMode::Shadow,
+                &hostile("loop"),
+                &[],
+            )
+            .await;
+    }
+    claims(&asked(&server, &job).await);
+    let fuel: Vec<u64> = last_record(&server)
+        .policies
+        .iter()
+        .map(|verdict| verdict.fuel)
+        .collect();
+    let all = writ_sandbox::FUEL;
+    assert_eq!(fuel, [all, all, all, all, 0, 0, 0, 0]);
+}
+
+#[actix_web::test]
+async fn a_full_pool_is_the_servers_trouble() {
+    let (server, _, job) = world().await;
+    server
+        .bind(
+            PolicyTarget::Server,
+            PolicyMode::Shadow,
+            &hostile("loop"),
+            &[],
+        )
+        .await;
+    let server = server.restart_in(SandboxConfig {
+        pool: 1,
+        fuel: u64::MAX / 2,
+        epoch_ticks: 200,
+        ..SandboxConfig::default()
+    });
+    let index = server.app.index();
+    let looping = &index.bound(PolicyTarget::Server)[0].judgement;
+    let looping = server.app.policies.get(looping).unwrap();
+    let (other, _pin) = server.judgement(&honest(), &["tier"]).await;
+    let unbind = Command::UnbindPolicy { id: BindingId(0) };
+    server.execute(unbind).await;
+    server
+        .execute(Command::BindPolicy {
+            target: PolicyTarget::Server,
+            mode: ENFORCE,
+            order: 1,
+            judgement: other,
+        })
+        .await;
+    claims(&asked(&server, &job).await);
+    let looping = std::thread::spawn(move || {
+        let question = writ_sandbox::Request::default();
+        looping.policy.evaluate(&question, &looping.settings)
+    });
+    while server.app.policies.in_use() == 0 {
+        assert!(
+            !looping.is_finished(),
+            "it had the one place and nobody saw it"
+        );
+        std::thread::yield_now();
+    }
+    let answer = asked(&server, &job).await;
+    assert_eq!(answer.status.as_u16(), 503, "{:?}", answer.json());
+    assert_eq!(answer.header("retry-after"), "1");
+    let record = last_record(&server);
+    let reason = "policy_unavailable".into();
+    assert_eq!(record.outcome, Outcome::Fault { reason });
+    let Verdict::Fault { code, .. } = &record.policies[0].verdict else {
+        panic!("{:?}", record.policies)
+    };
+    assert_eq!(&**code, "pool_exhausted");
+    looping.join().unwrap();
+    claims(&asked(&server, &job).await);
+}
+
+/// What somebody is about to bind stays ready, whatever is forgotten meanwhile; and what was not
+/// bound after all is forgotten.
+#[actix_web::test]
+async fn what_is_about_to_be_bound_is_not_forgotten() {
+    let (server, api, job) = world().await;
+    let target = PolicyTarget::ApiResource(api);
+    let (judgement, pin) = server.judgement(&honest(), &["tier"]).await;
+    // Somebody else's change, between making ready and binding.
+    let other = server
+        .bind(target, ENFORCE, &module(OTHER), &["tier"])
+        .await;
+    server.execute(Command::UnbindPolicy { id: other }).await;
+    assert!(server.app.policies.get(&judgement).is_some());
+    server
+        .execute(Command::BindPolicy {
+            target,
+            mode: ENFORCE,
+            order: 1,
+            judgement: judgement.clone(),
+        })
+        .await;
+    drop(pin);
+    assert_eq!(claims(&asked(&server, &job).await)["tier"], "gold");
+    let id = server.app.index().bound(target)[0].id;
+    server.execute(Command::UnbindPolicy { id }).await;
+    assert_eq!(server.app.policies.ready(), 0);
+
+    let (_, pin) = server.judgement(&honest(), &["tier"]).await;
+    assert_eq!(server.app.policies.ready(), 1);
+    drop(pin);
+    assert_eq!(server.app.policies.ready(), 0);
+}
+
 /// While a binding goes back and forth between two policies with different settings, every token is
 /// one of the two, whole.
 #[actix_web::test]
@@ -536,7 +704,7 @@ async fn a_token_sees_the_old_policy_or_the_new_one() {
     let (server, api, job) = world().await;
     let target = PolicyTarget::ApiResource(api);
     let id = server.bind(target, ENFORCE, &honest(), &["tier"]).await;
-    let other = server.judgement(&module(OTHER), &["tier"]).await;
+    let (other, _pin) = server.judgement(&module(OTHER), &["tier"]).await;
     let change = Command::ChangePolicyBinding {
         id,
         mode: None,
@@ -594,37 +762,4 @@ async fn a_token_stands_only_while_its_policies_do() {
     assert!(stands(&token));
     server.execute(Command::UnbindPolicy { id }).await;
     assert!(!stands(&token));
-}
-
-/// Issuance goes on while modules are uploaded, refused and compiled.
-#[actix_web::test]
-async fn uploads_do_not_hold_tokens_up() {
-    let (server, api, job) = world().await;
-    let target = PolicyTarget::ApiResource(api);
-    server.bind(target, ENFORCE, &honest(), &["tier"]).await;
-    let admin = server.admin_token(&server.admin).await;
-    let done = Cell::new(false);
-    let uploading = async {
-        for name in [
-            "loop",
-            "start",
-            "recursion",
-            "describe_changes",
-            "notes_10000",
-        ] {
-            server.upload(&admin, hostile(name)).await;
-        }
-        done.set(true);
-    };
-    let asking = async {
-        let mut tokens = 0u32;
-        while !done.get() {
-            let answer = tokio::time::timeout(Duration::from_secs(20), asked(&server, &job));
-            assert_eq!(answer.await.unwrap().status.as_u16(), 200);
-            tokens += 1;
-        }
-        tokens
-    };
-    let ((), tokens) = tokio::join!(uploading, asking);
-    assert!(tokens > 5, "{tokens} tokens meanwhile");
 }
