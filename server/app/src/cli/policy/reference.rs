@@ -95,16 +95,19 @@ impl fmt::Display for Reference {
 }
 
 impl Reference {
-    /// The policy that is meant: of several uploads of a name, the newest.
+    /// The policy that is meant: of several uploads of a name, the newest. Several of one name and
+    /// version are not told apart by guessing: one of them may be somebody else's.
     pub fn newest(&self, client: &mut Client, read: &Read) -> Result<Policy, Failure> {
         if let Self::Digest(digest) = self {
             return client.fetch(Call::get(&["policies", digest], read));
         }
         let mut found = self.uploads(client, read)?;
-        if let Self::Beginning(digits) = self
-            && found.len() > 1
-            && found.iter().any(|policy| policy.digest.starts_with(digits))
-        {
+        let ambiguous = match self {
+            Self::Beginning(digits) => found.iter().any(|policy| policy.digest.starts_with(digits)),
+            Self::Version { .. } => true,
+            Self::Digest(_) | Self::Name(_) => false,
+        };
+        if found.len() > 1 && ambiguous {
             return Err(self.ambiguous(&found));
         }
         // In the order of their uploads, and never empty.
