@@ -7,6 +7,7 @@ mod bad_input;
 mod canaries;
 mod cli;
 mod clients;
+mod processes;
 mod readme;
 mod restart;
 mod scenario;
