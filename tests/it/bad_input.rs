@@ -3,6 +3,7 @@
 //! the parsers; here is the whole server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -105,11 +106,14 @@ impl World {
 
     /// A token request of the application with this body.
     fn token_body(&self, body: impl Into<Vec<u8>>) -> Answer {
+        self.token_call(body).send()
+    }
+
+    fn token_call(&self, body: impl Into<Vec<u8>>) -> Call<'_> {
         self.http()
             .call("POST", "/oauth2/token")
             .basic(&self.application.id, &self.application.secret)
             .body(FORM, body)
-            .send()
     }
 
     fn token_requests(&self) {
@@ -566,7 +570,14 @@ impl World {
 
     /// Nothing that is not made for it survives: never a 5xx, never a success, never a change.
     fn random_bodies(&self) {
-        let mut runner = TestRunner::new(Config::with_cases(128));
+        // A server that does not answer must fail this soon, and not at every step of shrinking.
+        const LIMIT: Duration = Duration::from_secs(15);
+        let mut runner = TestRunner::new(Config {
+            cases: 128,
+            max_shrink_iters: 200,
+            max_shrink_time: 20_000,
+            ..Config::default()
+        });
         let oauth = prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             "(grant_type|scope|token|resource|client_id|[a-z%&=+]{0,5})[=&%+]{0,3}[ -~]{0,60}"
@@ -580,13 +591,14 @@ impl World {
         ];
         runner
             .run(&(oauth, json_like), |(form, json)| {
-                let answer = self.token_body(form);
+                let answer = self.token_call(form).within(LIMIT).send();
                 prop_assert!((400..500).contains(&answer.status), "{answer}");
                 for path in ["/api-resources", "/roles", "/signing-keys"] {
                     let answer = self
                         .admin
                         .call("POST", path)
                         .body(JSON, json.clone())
+                        .within(LIMIT)
                         .send();
                     prop_assert!((400..500).contains(&answer.status), "{answer}");
                 }

@@ -52,6 +52,16 @@ impl InFlight {
     }
 }
 
+/// Tells threads to stop, when it is dropped at the latest: a test that failed would wait for them
+/// for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn sigterm_answers_what_is_in_flight_and_loses_nothing() {
     let mut writ = Writ::start();
@@ -69,14 +79,18 @@ fn sigterm_answers_what_is_in_flight_and_loses_nothing() {
         .map(|_| InFlight::begin(&writ, form.clone()))
         .collect();
 
-    let stopping = AtomicBool::new(false);
+    let (stopping, given_up) = (AtomicBool::new(false), AtomicBool::new(false));
     let acknowledged: Vec<String> = std::thread::scope(|scope| {
+        let _stop = Stop(&given_up);
         let busy: Vec<_> = (0..4)
             .map(|thread| {
-                let (admin, stopping) = (admin.clone(), &stopping);
+                let (admin, stopping, given_up) = (admin.clone(), &stopping, &given_up);
                 scope.spawn(move || {
                     let mut acknowledged = Vec::new();
                     for number in 0.. {
+                        if given_up.load(Ordering::SeqCst) {
+                            break;
+                        }
                         let body = json!({ "name": format!("Busy {thread} {number}") });
                         match admin.call("POST", "/applications").json(&body).try_send() {
                             Ok(answer) if answer.status == 201 => {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -31,6 +32,7 @@ pub struct Call<'a> {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    limit: Duration,
 }
 
 /// An answer, read to its end.
@@ -77,6 +79,7 @@ impl Http {
             path: path.to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            limit: PATIENCE,
         }
     }
 
@@ -135,6 +138,12 @@ impl Call<'_> {
         self.header("content-type", content_type)
     }
 
+    /// With less patience: for a request that is one of many.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Sends it.
     ///
     /// # Panics
@@ -154,7 +163,13 @@ impl Call<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        self.http.run(request.body(self.body)?)
+        let request = request.body(self.body)?;
+        let agent = &self.http.agent;
+        let request = agent
+            .configure_request(request)
+            .timeout_global(Some(self.limit))
+            .build();
+        self.http.run(request)
     }
 }
 
