@@ -2,23 +2,29 @@
 //! and prints what was acknowledged; its parent kills it, opens what it left, and looks for it.
 
 use crate::random::Random;
+use crate::within;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use writ_core::{ApplicationId, Jti, Millis, Position, RecordMode};
-use writ_ledger::engine::Entry;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use writ_core::{
+    ApplicationId, CommandId, Entity, Jti, Millis, Position, RecordMode, Submission, testkit,
+};
 use writ_ledger::{
-    Credential, DataDir, EngineKind, IssuanceConfig, IssuanceLog, IssuanceRecord, LogId, Outcome,
-    RECORD_VERSION, Reserve, open_engine,
+    Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, IssuanceRecord, Ledger,
+    LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve, open_engine,
 };
 
 const ID: LogId = LogId(42);
 const DIRECTORY: &str = "WRIT_TEST_KILL_DIRECTORY";
 const WHAT: &str = "WRIT_TEST_KILL_WHAT";
-/// However slow the machine is, the kills end.
-const TIME_MAX: Duration = Duration::from_secs(45);
+/// How long a child may take until it acknowledges something, on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After so many kills a new log is begun: a start replays, and need not replay ever more.
+const KILLS_PER_LOG: u32 = 25;
 
 /// Not a test: what the child does. In an ordinary run there is nothing to do.
 #[test]
@@ -32,8 +38,8 @@ fn child() {
     };
     let data = DataDir::create(Path::new(&directory)).unwrap();
     match what.as_str() {
-        "redb" => append(&data, EngineKind::Redb),
-        "sled" => append(&data, EngineKind::Sled),
+        "redb" => change(&data, EngineKind::Redb),
+        "sled" => change(&data, EngineKind::Sled),
         _ => issue(&data),
     }
 }
@@ -44,25 +50,49 @@ fn acknowledge(number: u64) {
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
 
-fn entry(n: u64) -> Entry {
-    let bytes = format!(
-        "{{\"n\":{n},\"filler\":\"{}\"}}",
-        "x".repeat(n as usize % 2000)
-    );
-    Entry {
-        bytes: bytes.into_bytes(),
-        entities: vec![format!("e/{}", n % 5), "all".to_owned()],
-    }
+/// The ledger of the server: with the one writer, its group commit and its answers.
+fn ledger(data: &DataDir, kind: EngineKind, new: Option<LogId>) -> Result<Ledger, Fault> {
+    Ledger::open(LedgerConfig {
+        engine: open_engine(data, kind, new)?,
+        clock: Arc::new(|| testkit::BEGIN),
+        ids: Arc::new(RandomIds::default()),
+        progress: None,
+        on_commit: None,
+    })
 }
 
-fn append(data: &DataDir, kind: EngineKind) {
-    let engine = open_engine(data, kind, Some(ID)).unwrap();
-    let mut head = engine.head().unwrap();
-    acknowledge(head);
+/// The application that the event at this position makes, in the log of a child.
+fn made_at(position: u64) -> ApplicationId {
+    ApplicationId(1_000 + u128::from(position))
+}
+
+fn change(data: &DataDir, kind: EngineKind) {
+    let ledger = ledger(data, kind, Some(ID)).unwrap();
+    let head = || ledger.index().next_position().0;
+    if head() == 0 {
+        let mut command = testkit::initialize();
+        if let writ_core::Command::Initialize { log_id, .. } = &mut command {
+            *log_id = ID.to_string().into();
+        }
+        let begin = Submission::new(testkit::operator(), CommandId(1), command);
+        ledger.execute(begin).wait().unwrap();
+    }
+    acknowledge(head());
     loop {
-        let batch: Vec<Entry> = (head..head + 1 + head % 4).map(entry).collect();
-        head = engine.append(head, &batch).unwrap();
-        acknowledge(head);
+        let from = head();
+        // Queued together, so that some commits have several and some have one.
+        let pending: Vec<_> = (from..from + 1 + from % 5)
+            .map(|position| {
+                let filler = "x".repeat(position as usize % 100);
+                let name = format!("Job {position} {filler}.");
+                let command = testkit::create_application(made_at(position).0, &name);
+                let id = CommandId(u128::from(position) + 2);
+                ledger.execute(Submission::new(testkit::operator(), id, command))
+            })
+            .collect();
+        for pending in pending {
+            acknowledge(pending.wait().unwrap().position().0 + 1);
+        }
     }
 }
 
@@ -127,107 +157,161 @@ fn count(log: &IssuanceLog) -> u64 {
     count
 }
 
-fn start(directory: &Path, what: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "kill::child",
-            "--nocapture",
-            "--test-threads",
-            "1",
-        ])
-        .env(DIRECTORY, directory)
-        .env(WHAT, what)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A child that runs, and what it has acknowledged. Dropping it kills it.
+struct Running {
+    child: Child,
+    acknowledged: Receiver<u64>,
 }
 
-/// Lets a child write for a random while, kills it, and gives the last number it acknowledged.
-fn kill_one(directory: &Path, what: &str, after: Duration) -> u64 {
-    let mut child = start(directory, what);
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let reader = std::thread::spawn(move || {
-        let lines = output.lines().map_while(Result::ok);
-        lines
-            .filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
-            .last()
-    });
-    std::thread::sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap().unwrap_or(0)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bound on the time of a test")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Kills so many children; `check` opens what each left and gives the number found. Some kills
-/// fall into the start and the repair of the one before.
-fn kill_many(what: &str, kills: u32, seed: u64, mut check: impl FnMut(&DataDir) -> u64) {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = temporary.path().join("data");
-    let mut random = Random(seed);
-    let began = now();
-    let (mut done, mut acknowledged) = (0, 0);
-    while done < kills && began.elapsed() < TIME_MAX {
-        let after = Duration::from_micros(5_000 + random.below(150_000));
-        acknowledged = kill_one(&directory, what, after).max(acknowledged);
-        done += 1;
-        if directory.join("lock").exists() {
-            let data = DataDir::open(&directory).unwrap();
-            let found = check(&data);
-            assert!(
-                found >= acknowledged,
-                "kill {done}: {acknowledged} acknowledged, {found} found"
-            );
+impl Running {
+    fn start(directory: &Path, what: &str) -> Self {
+        let errors = File::create(directory.with_extension("stderr")).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "kill::child",
+                "--nocapture",
+                "--test-threads",
+                "1",
+            ])
+            .env(DIRECTORY, directory)
+            .env(WHAT, what)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, acknowledged) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if let Some(number) = line.strip_prefix("acknowledged ") {
+                    // Nobody may be listening any more; the pipe is emptied all the same.
+                    let _ = sender.send(number.parse().unwrap());
+                }
+            }
+        });
+        Self {
+            child,
+            acknowledged,
         }
     }
+
+    /// Waits for the first number; says what the child said if there is none.
+    fn first(&self, directory: &Path) -> u64 {
+        let first = self.acknowledged.recv_timeout(PATIENCE);
+        first.unwrap_or_else(|why| {
+            let said = std::fs::read_to_string(directory.with_extension("stderr"));
+            panic!("nothing was acknowledged ({why}): {}", said.unwrap())
+        })
+    }
+
+    /// Kills it; the last number, if there was one.
+    fn kill(mut self) -> Option<u64> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        // Ends when the reader has come to the end of the pipe.
+        self.acknowledged.iter().last()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Kills so many children, each a random while after its first acknowledged number; and a few more
+/// on their way there, in the start and the repair of the one before. `check` opens what each left
+/// and gives the number found.
+fn kill_many(what: &str, kills: u32, seed: u64, check: fn(DataDir) -> u64) {
+    let mut random = Random(seed);
+    let (mut done, mut beyond_the_first) = (0, 0);
+    while done < kills {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = temporary.path().join("data");
+        let mut acknowledged = 0;
+        for kill in 0..KILLS_PER_LOG.min(kills - done) {
+            let look = |acknowledged: u64| {
+                if !directory.join("lock").exists() {
+                    assert_eq!(acknowledged, 0);
+                    return;
+                }
+                let data = DataDir::open(&directory).unwrap();
+                let found = within("the check", move || check(data));
+                assert!(
+                    found >= acknowledged,
+                    "kill {kill}: {acknowledged} acknowledged, {found} found"
+                );
+            };
+            if kill % 5 == 0 {
+                let early = Running::start(&directory, what);
+                std::thread::sleep(Duration::from_micros(random.below(40_000)));
+                acknowledged = early.kill().unwrap_or(0).max(acknowledged);
+                look(acknowledged);
+            }
+            let running = Running::start(&directory, what);
+            let first = running.first(&directory);
+            std::thread::sleep(Duration::from_micros(random.below(60_000)));
+            let last = running.kill();
+            beyond_the_first += u32::from(last.is_some());
+            acknowledged = last.unwrap_or(first).max(acknowledged);
+            look(acknowledged);
+            done += 1;
+        }
+    }
+    assert_eq!(done, kills);
+    // Most fell where something was written, and not just after the start.
     assert!(
-        done * 4 >= kills && acknowledged > 100,
-        "{done} kills, {acknowledged} acknowledged"
+        beyond_the_first * 2 > kills,
+        "{beyond_the_first} of {kills}"
     );
 }
 
-fn check_engine(data: &DataDir, kind: EngineKind) -> u64 {
-    let engine = match open_engine(data, kind, None) {
-        Ok(engine) => engine,
+/// Every event is there, without a gap, and is what the child wrote at its position.
+fn check_changes(data: &DataDir, kind: EngineKind) -> u64 {
+    let ledger = match ledger(data, kind, None) {
+        Ok(ledger) => ledger,
         // Killed before there was a log.
-        Err(writ_ledger::Fault::NotADataDirectory { .. }) => return 0,
+        Err(Fault::NotADataDirectory { .. }) => return 0,
         Err(fault) => panic!("{fault}"),
     };
-    let head = engine.head().unwrap();
-    let mut next = 0;
-    while next < head {
-        for (position, bytes) in engine.read(next, 4_096, usize::MAX).unwrap() {
-            assert_eq!(position, next);
-            assert_eq!(bytes, entry(position).bytes);
-            next += 1;
-        }
+    let index = ledger.snapshot();
+    let head = index.next_position().0;
+    let jobs = index.application_count().saturating_sub(1) as u64;
+    let begun = head - jobs;
+    for position in begun..head {
+        let id = made_at(position);
+        let name = &index.application(id).unwrap().name;
+        let written = name.as_str().split(' ').nth(1);
+        assert_eq!(written, Some(position.to_string().as_str()));
     }
-    let all = engine.positions("all", 0..u64::MAX, usize::MAX).unwrap();
-    assert_eq!(all, (0..head).collect::<Vec<u64>>());
+    for position in (begun..head).step_by(37) {
+        let about = Entity::Application(made_at(position));
+        let all = Position(0)..Position(u64::MAX);
+        let positions = ledger.positions(&about, all, usize::MAX).unwrap();
+        assert_eq!(positions, [Position(position)]);
+    }
     head
 }
 
 #[test]
 fn redb_loses_nothing_to_100_kills() {
-    kill_many("redb", 100, 1, |data| check_engine(data, EngineKind::Redb));
+    kill_many("redb", 100, 1, |data| {
+        check_changes(&data, EngineKind::Redb)
+    });
 }
 
 #[test]
 fn sled_loses_nothing_to_25_kills() {
-    kill_many("sled", 25, 2, |data| check_engine(data, EngineKind::Sled));
+    kill_many("sled", 25, 2, |data| check_changes(&data, EngineKind::Sled));
 }
 
 #[test]
 fn the_issuance_log_loses_nothing_to_30_kills() {
     kill_many("issuances", 30, 3, |data| {
-        let log = IssuanceLog::open(data, ID, issuance_config()).unwrap();
+        let log = IssuanceLog::open(&data, ID, issuance_config()).unwrap();
         let mut next = 0;
         log.scan(Millis(0), &mut |_, bytes| {
             let found: IssuanceRecord = serde_json::from_slice(bytes).unwrap();
