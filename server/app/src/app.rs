@@ -5,7 +5,7 @@ use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
-use crate::telemetry::{CommandOutcome, Entity, Metrics};
+use crate::telemetry::{CommandOutcome, Entity, Metrics, carried_blocking};
 use crate::token::{self, TokenFault, ValidatedToken};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -161,7 +161,8 @@ impl App {
     pub async fn make_key(&self, algorithm: Algorithm) -> Result<NewSigningKey, ExecuteError> {
         let store = Arc::clone(&self.key_store);
         // An RSA key takes up to 0.2 s of CPU, and the store waits for the disk.
-        let made = tokio::task::spawn_blocking(move || make_and_seal(&store, algorithm)).await;
+        let make = carried_blocking(move || make_and_seal(&store, algorithm));
+        let made = tokio::task::spawn_blocking(make).await;
         made.unwrap_or(Err(ExecuteError::Key(KeyFault::Generation(algorithm))))
     }
 
@@ -169,7 +170,8 @@ impl App {
     /// was refused.
     pub async fn discard_key(&self, kid: &Kid) {
         let (store, id) = (Arc::clone(&self.key_store), kid.to_string());
-        let deleted = tokio::task::spawn_blocking(move || store.delete(&id)).await;
+        let delete = carried_blocking(move || store.delete(&id));
+        let deleted = tokio::task::spawn_blocking(delete).await;
         if !matches!(deleted, Ok(Ok(_))) {
             tracing::error!(%kid, ?deleted, "a private key could not be destroyed");
         }

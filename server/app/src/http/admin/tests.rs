@@ -1742,6 +1742,7 @@ fn whatever_comes_in_is_answered() {
         cases: 200,
         max_shrink_iters: 200,
         max_shrink_time: 20_000,
+        failure_persistence: None,
         ..ProptestConfig::default()
     });
     let checked = runner.run(&strategy, |(method, path, query, header, value, body)| {
