@@ -70,10 +70,7 @@ impl Canaries {
 
 #[test]
 fn no_secret_token_or_assertion_is_ever_logged_or_recorded() {
-    let mut writ = Writ::with(Start {
-        log_filter: Some(FILTER),
-        ..Start::default()
-    });
+    let mut writ = Writ::with(Start::default().with("WRIT_LOG_FILTER", FILTER));
     let mut canaries = Canaries::default();
     let mut answers = Vec::new();
     plant_with_clients(&writ, &mut canaries, &mut answers);
