@@ -180,8 +180,19 @@ impl App {
     /// Whether the private part of a key is there and is what it should be.
     #[must_use]
     pub fn can_sign(&self, kid: &Kid, algorithm: Algorithm) -> bool {
-        let key = self.private_key(kid);
-        key.is_ok_and(|key| Signer::from_pkcs8(kid.clone(), algorithm, &key).is_ok())
+        self.check_can_sign(kid, algorithm).is_ok()
+    }
+
+    /// The same, with what is wrong.
+    ///
+    /// # Errors
+    /// The private part is gone, or is not what it should be.
+    pub fn check_can_sign(&self, kid: &Kid, algorithm: Algorithm) -> Result<(), KeyFault> {
+        let key = self.private_key(kid).map_err(|why| KeyFault::Load {
+            kid: kid.clone(),
+            source: why.into(),
+        })?;
+        Signer::from_pkcs8(kid.clone(), algorithm, &key).map(drop)
     }
 
     /// Builds the key ring anew from the published index. A key that cannot be used is left out,

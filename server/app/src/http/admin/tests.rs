@@ -621,6 +621,40 @@ async fn signing_keys() {
     assert_eq!(reader.server.app.key_store.list().len(), stored);
 }
 
+/// A restored log with an older key store, say: the key is published and cannot sign.
+#[actix_web::test]
+async fn a_key_without_its_private_part_is_not_activated() {
+    let world = World::new().await;
+    let make = json!({ "algorithm": "ES256" });
+    let made = good(&world.post("/signing-keys", make).await, 201);
+    let kid = text(&made, "kid");
+    let path = format!("/signing-keys/{kid}");
+    world.server.app.discard_key(&kid.parse().unwrap()).await;
+    world.server.clock.advance(Duration::from_secs(3600));
+    let world = World {
+        token: world.server.admin_token(&world.server.admin).await,
+        ..world
+    };
+    let head = world.server.head();
+    let activate = format!("{path}/activate");
+    bad(&world.post(&activate, json!({})).await, 503, "unavailable");
+    assert_eq!(world.server.head(), head);
+    assert_eq!(good(&world.get(&path).await, 200)["state"], "published");
+    world.server.admin_token(&world.server.admin).await;
+    assert_eq!(world.server.app.unready(), None);
+
+    // Who may not ask does not hear of it.
+    let reader = World {
+        token: world.administrator(&[ManagementScope::KeysRead]).await,
+        ..world
+    };
+    bad(
+        &reader.post(&activate, json!({})).await,
+        403,
+        "scope_missing",
+    );
+}
+
 #[actix_web::test]
 async fn one_token_is_revoked() {
     let world = World::new().await;
@@ -1687,6 +1721,7 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
         },
         Denial::NothingToGrant,
         Denial::TooManyResources,
+        Denial::TooManyScopes { count: 101 },
         Denial::ResourceUnauthorized {
             resource: "x".into(),
         },
