@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::restart::{assert_same, every_entity};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -48,8 +49,15 @@ fn bad_input_is_refused_and_changes_nothing() {
     assert_eq!(world.admin.head(), head, "bad input changed something");
     world.idempotency();
     world.races();
-    // After all that it still does its work.
+    // After all that it still does its work, and a start finds nothing that it cannot replay.
     world.application.access_token(&[("scope", "orders:read")]);
+    let head = world.admin.head() - 1;
+    let before = every_entity(&world.admin, head);
+    let writ = world.writ.kill_and_restart();
+    assert_same(&before, &every_entity(&writ.admin(), head));
+    let Application { id, secret, .. } = &world.application;
+    let application = Application::new(writ.http(), id, secret);
+    application.access_token(&[("scope", "orders:read")]);
 }
 
 /// Checks an error of RFC 6749 §5.2.

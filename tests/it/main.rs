@@ -10,6 +10,7 @@ mod clients;
 mod failing_disk;
 mod issuer_path;
 mod listeners;
+mod master_key;
 mod processes;
 mod readme;
 mod request_ids;
