@@ -1,15 +1,26 @@
 //! kill -9 at random instants. A child process (this test binary, started again) writes under load
 //! and prints what was acknowledged; its parent kills it, opens what it left, and looks for it.
+//!
+//! This is a binary of its own, and its tests wait for one another: a process that was forked and
+//! has not come to its program yet holds what its parent had open, locks included, and whoever
+//! opens the same file in that moment finds it in use.
 
-use crate::random::Random;
-use crate::within;
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../ledger/random.rs"]
+mod random;
+#[path = "../ledger/within.rs"]
+mod within;
+
+use random::Random;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use within::within;
 use writ_core::{
     ApplicationId, CommandId, Entity, Jti, Millis, Position, RecordMode, Submission, testkit,
 };
@@ -17,6 +28,9 @@ use writ_ledger::{
     Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, IssuanceRecord, Ledger,
     LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve, open_engine,
 };
+
+/// One test at a time.
+static KILLING: Mutex<()> = Mutex::new(());
 
 const ID: LogId = LogId(42);
 const DIRECTORY: &str = "WRIT_TEST_KILL_DIRECTORY";
@@ -167,13 +181,7 @@ impl Running {
     fn start(directory: &Path, what: &str) -> Self {
         let errors = File::create(directory.with_extension("stderr")).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "kill::child",
-                "--nocapture",
-                "--test-threads",
-                "1",
-            ])
+            .args(["--exact", "child", "--nocapture", "--test-threads", "1"])
             .env(DIRECTORY, directory)
             .env(WHAT, what)
             .stdin(Stdio::null())
@@ -226,6 +234,7 @@ impl Drop for Running {
 /// on their way there, in the start and the repair of the one before. `check` opens what each left
 /// and gives the number found.
 fn kill_many(what: &str, kills: u32, seed: u64, check: fn(DataDir) -> u64) {
+    let _one_at_a_time = KILLING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = Random(seed);
     let (mut done, mut beyond_the_first) = (0, 0);
     while done < kills {
