@@ -3,7 +3,9 @@
 //! the parsers; here is the whole server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use crate::restart::{assert_same, every_entity};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -47,8 +49,15 @@ fn bad_input_is_refused_and_changes_nothing() {
     assert_eq!(world.admin.head(), head, "bad input changed something");
     world.idempotency();
     world.races();
-    // After all that it still does its work.
+    // After all that it still does its work, and a start finds nothing that it cannot replay.
     world.application.access_token(&[("scope", "orders:read")]);
+    let head = world.admin.head() - 1;
+    let before = every_entity(&world.admin, head);
+    let writ = world.writ.kill_and_restart();
+    assert_same(&before, &every_entity(&writ.admin(), head));
+    let Application { id, secret, .. } = &world.application;
+    let application = Application::new(writ.http(), id, secret);
+    application.access_token(&[("scope", "orders:read")]);
 }
 
 /// Checks an error of RFC 6749 §5.2.
@@ -105,11 +114,14 @@ impl World {
 
     /// A token request of the application with this body.
     fn token_body(&self, body: impl Into<Vec<u8>>) -> Answer {
+        self.token_call(body).send()
+    }
+
+    fn token_call(&self, body: impl Into<Vec<u8>>) -> Call<'_> {
         self.http()
             .call("POST", "/oauth2/token")
             .basic(&self.application.id, &self.application.secret)
             .body(FORM, body)
-            .send()
     }
 
     fn token_requests(&self) {
@@ -290,21 +302,13 @@ impl World {
 
     /// What no decent client sends.
     fn raw_requests(&self) {
-        let status = |request: &[u8]| {
-            let answer = raw(self.address(), request);
-            let status = answer
-                .strip_prefix("HTTP/1.1 ")
-                .and_then(|rest| rest.get(..3));
-            status.map_or(0, |status| status.parse::<u16>().unwrap())
-        };
         let refused = |request: &[u8]| {
-            let status = status(request);
+            let said = raw(self.address(), request);
             let shown = String::from_utf8_lossy(request.get(..80).unwrap_or(request));
-            // Closing without a word is an answer too, where no request could be made out.
-            assert!(
-                status == 0 || (400..500).contains(&status),
-                "{status} for {shown:?}"
-            );
+            let answered = said
+                .status()
+                .is_some_and(|status| (400..500).contains(&status));
+            assert!(answered && said.closed, "{said:?} for {shown:?}");
         };
         refused(b"nonsense\r\n\r\n");
         let token = |headers: &[&str], body: &str| {
@@ -566,7 +570,15 @@ impl World {
 
     /// Nothing that is not made for it survives: never a 5xx, never a success, never a change.
     fn random_bodies(&self) {
-        let mut runner = TestRunner::new(Config::with_cases(128));
+        // A server that does not answer must fail this soon, and not at every step of shrinking.
+        const LIMIT: Duration = Duration::from_secs(15);
+        let mut runner = TestRunner::new(Config {
+            cases: 128,
+            max_shrink_iters: 200,
+            max_shrink_time: 20_000,
+            failure_persistence: None,
+            ..Config::default()
+        });
         let oauth = prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             "(grant_type|scope|token|resource|client_id|[a-z%&=+]{0,5})[=&%+]{0,3}[ -~]{0,60}"
@@ -580,13 +592,14 @@ impl World {
         ];
         runner
             .run(&(oauth, json_like), |(form, json)| {
-                let answer = self.token_body(form);
+                let answer = self.token_call(form).within(LIMIT).send();
                 prop_assert!((400..500).contains(&answer.status), "{answer}");
                 for path in ["/api-resources", "/roles", "/signing-keys"] {
                     let answer = self
                         .admin
                         .call("POST", path)
                         .body(JSON, json.clone())
+                        .within(LIMIT)
                         .send();
                     prop_assert!((400..500).contains(&answer.status), "{answer}");
                 }

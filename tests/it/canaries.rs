@@ -4,8 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use writ_tests::{Answer, Start, Writ, basic_credentials};
+use writ_tests::{Answer, Application, Start, Writ, basic_credentials};
 
 /// Files that are made to hold a secret: credentials for a person, and keys.
 const MADE_FOR_SECRETS: [&str; 4] = ["admin.json", "demo.json", "master.key", "key.pem"];
@@ -17,7 +19,7 @@ const FILTER: &str = "debug,writ=trace,writ_core=trace,writ_ledger=trace";
 /// Something that must not be found.
 struct Canary {
     name: String,
-    text: String,
+    bytes: Vec<u8>,
     /// The directory of the data directory, if there is one, where it is meant to be.
     home: Option<&'static str>,
 }
@@ -33,7 +35,7 @@ impl Canaries {
     fn plant_at_home(&mut self, name: &str, text: &str, home: Option<&'static str>) {
         self.0.push(Canary {
             name: name.to_owned(),
-            text: text.to_owned(),
+            bytes: text.as_bytes().to_vec(),
             home,
         });
     }
@@ -44,6 +46,16 @@ impl Canaries {
         let signature = token.rsplit('.').next().unwrap();
         assert!(signature.len() > 40, "a token has a signature");
         self.plant(name, signature);
+    }
+
+    /// What is no text.
+    fn plant_bytes(&mut self, name: &str, bytes: &[u8]) {
+        assert!(bytes.len() >= 16, "{name} is too short to be looked for");
+        self.0.push(Canary {
+            name: name.to_owned(),
+            bytes: bytes.to_vec(),
+            home: None,
+        });
     }
 
     /// A secret, as it is and as HTTP Basic carries it.
@@ -60,8 +72,8 @@ impl Canaries {
     #[track_caller]
     fn assert_absent_at(&self, place: &str, home: Option<&str>, bytes: &[u8]) {
         for canary in &self.0 {
-            let mut windows = bytes.windows(canary.text.len());
-            let found = windows.any(|window| window == canary.text.as_bytes());
+            let mut windows = bytes.windows(canary.bytes.len());
+            let found = windows.any(|window| window == canary.bytes);
             let at_home = canary.home.is_some() && canary.home == home;
             assert!(!found || at_home, "{} was found in {place}", canary.name);
         }
@@ -70,12 +82,14 @@ impl Canaries {
 
 #[test]
 fn no_secret_token_or_assertion_is_ever_logged_or_recorded() {
-    let mut writ = Writ::with(Start {
-        log_filter: Some(FILTER),
+    let start = Start {
+        demo: true,
         ..Start::default()
-    });
+    };
+    let mut writ = Writ::with(start.with("WRIT_LOG_FILTER", FILTER));
     let mut canaries = Canaries::default();
     let mut answers = Vec::new();
+    plant_what_the_start_made(&writ, &mut canaries);
     plant_with_clients(&writ, &mut canaries, &mut answers);
     plant_with_administrators(&writ, &mut canaries, &mut answers);
 
@@ -94,7 +108,7 @@ fn no_secret_token_or_assertion_is_ever_logged_or_recorded() {
         said.contains("TRACE") || said.contains("DEBUG"),
         "the log is verbose"
     );
-    canaries.assert_absent("the output and the log", said.as_bytes());
+    canaries.assert_absent("the output and the log", without_curl(&said).as_bytes());
     let data = writ.data("");
     let mut searched = 0;
     for file in files(&data) {
@@ -107,6 +121,27 @@ fn no_secret_token_or_assertion_is_ever_logged_or_recorded() {
         }
     }
     assert!(searched > 1, "there are files to search");
+}
+
+/// What the first start makes: the secrets of the administrator and of the demo, and the key under
+/// which private keys are sealed. The demo is used once.
+fn plant_what_the_start_made(writ: &Writ, canaries: &mut Canaries) {
+    let admin = Application::from_file(writ.http(), &writ.data("admin.json"));
+    canaries.plant_secret("the first administrator's secret", &admin.id, &admin.secret);
+    let demo = writ.demo_application();
+    canaries.plant_secret("the demo's secret", &demo.id, &demo.secret);
+    let token = demo.access_token(&[("scope", "courses:publish")]);
+    canaries.plant_token("the demo's token", &token);
+    let master = std::fs::read_to_string(writ.data("master.key")).unwrap();
+    let master = master.trim();
+    canaries.plant("the master key, as its file has it", master);
+    canaries.plant_bytes("the master key", &BASE64_STANDARD.decode(master).unwrap());
+}
+
+/// The line that `--demo` is asked for is made to hold a secret.
+fn without_curl(said: &str) -> String {
+    let others = said.lines().filter(|line| !line.starts_with("curl "));
+    others.collect::<Vec<&str>>().join("\n")
 }
 
 /// Right and wrong credentials in every place where a client may put them.
@@ -226,6 +261,31 @@ fn plant_with_clients(writ: &Writ, canaries: &mut Canaries, answers: &mut Vec<An
                 .send(),
         );
     }
+    // A secret, or most of one, where a scope or a resource should stand: the decision is recorded,
+    // and what was asked with it.
+    let misplaced = admin.add_secret(id);
+    canaries.plant("a secret as scope and as resource", &misplaced);
+    let half = &misplaced[..misplaced.len() - 7];
+    canaries.plant("most of a secret", half);
+    let spoilt = wrong(canaries, "a secret that could be no name");
+    let assertion = format!("eyJhbGciOiJub25lIn0.{}", wrong(canaries, "an assertion"));
+    for value in [
+        misplaced.clone(),
+        half.to_owned(),
+        format!("canary:sing,{misplaced}"),
+        format!("https://canary.example/{misplaced}"),
+        format!("\"{spoilt}\""),
+        format!("\u{e9}{spoilt}"),
+        assertion,
+    ] {
+        for parameter in ["scope", "resource"] {
+            // These answers say what was not granted, to who asked.
+            application.token(&[(parameter, &value)]);
+            application.token(&[scope, (parameter, &value)]);
+            application.token(&[("scope", &format!("canary:sing {value}"))]);
+        }
+    }
+    application.token(&[("resource", &spoilt)]);
     let value = wrong(canaries, "a secret as the grant type");
     answers.push(
         http.call("POST", "/oauth2/token")

@@ -173,10 +173,6 @@ fn bound(admin: &Admin, name: &str, api: &str) -> Option<String> {
 /// A module that is dear to compile takes a processor of the compiling process, not of the server:
 /// tokens flow meanwhile, none of them waits for the compiler.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "who waits for whom is a matter of time"
-)]
 fn tokens_flow_while_modules_are_compiled() {
     let writ = Writ::start();
     let admin = writ.admin();

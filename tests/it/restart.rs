@@ -1,7 +1,7 @@
 //! After a stop or a kill, a restart is replay: every entity and every list at one `as_of` answers
 //! the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use writ_tests::{Admin, Application, Writ, poll};
@@ -37,9 +37,27 @@ fn a_restart_or_a_kill_changes_no_byte_of_the_past() {
     );
 }
 
-/// Uses every command at least once, so that every kind of event is replayed.
+/// Kinds of events that the server causes by itself, when files and keys are old.
+const NOT_OURS_TO_CAUSE: [&str; 2] = ["issuances.sealed", "signing_key.removed"];
+
+/// Uses every command at least once, so that every kind of event is replayed; what is missing here
+/// is named.
 fn build_up(writ: &Writ) {
     let admin = writ.admin();
+    change_everything(writ, &admin);
+    let events = admin.events();
+    let seen: BTreeSet<&str> = events
+        .iter()
+        .map(|event| event["event"]["kind"].as_str().unwrap())
+        .collect();
+    let kinds = writ_core::Event::KINDS.iter().map(|(kind, _)| *kind);
+    let missing: Vec<&str> = kinds
+        .filter(|kind| !seen.contains(kind) && !NOT_OURS_TO_CAUSE.contains(kind))
+        .collect();
+    assert!(missing.is_empty(), "nothing here causes {missing:?}");
+}
+
+fn change_everything(writ: &Writ, admin: &Admin) {
     let profile = json!({ "algorithm": "EdDSA", "typ": "JWT", "lifetime_seconds": 300 });
     let one = admin.register_api(
         "https://one.example",
@@ -52,7 +70,12 @@ fn build_up(writ: &Writ) {
     let guard = admin.register_application("Guard");
     let leaver = admin.register_application("Leaver");
 
-    let open = json!({ "name": "Two", "requires_authorization": false, "guards": [guard.id] });
+    let open = json!({
+        "name": "Two",
+        "requires_authorization": false,
+        "guards": [guard.id],
+        "profile": { "lifetime_seconds": 120 },
+    });
     admin
         .patch(&format!("/api-resources/{two}"), &open)
         .expect(200);
@@ -60,7 +83,7 @@ fn build_up(writ: &Writ) {
     assert!(admin.put(&scope, &json!({ "description": "new" })).status < 300);
     let changed = admin.put(&scope, &json!({ "description": "changed" }));
     assert!(changed.status < 300, "{changed}");
-    deleted(&admin, &format!("/api-resources/{one}/scopes/a:gone"));
+    deleted(admin, &format!("/api-resources/{one}/scopes/a:gone"));
 
     admin.grant(&job, &one, &["a:read"]);
     admin.grant(&job, &two, &["b:use"]);
@@ -69,7 +92,7 @@ fn build_up(writ: &Writ) {
     let rbac = json!({ "scopes": ["a:read", "a:write"], "mode": "rbac" });
     admin.patch(&grant, &rbac).expect(200);
     deleted(
-        &admin,
+        admin,
         &format!("/applications/{}/authorized-apis/{two}", job.id),
     );
 
@@ -93,15 +116,22 @@ fn build_up(writ: &Writ) {
         );
         assert!(assigned.status < 300, "{assigned}");
     }
-    deleted(&admin, &format!("/applications/{}/roles/{passing}", job.id));
-    deleted(&admin, &format!("/roles/{passing}"));
+    deleted(admin, &format!("/applications/{}/roles/{passing}", job.id));
+    deleted(admin, &format!("/roles/{passing}"));
 
     let settings = json!({
+        "name": "Nightly job",
         "labels": { "team": "billing" },
         "token_settings": { "audience": "client_id", "extra_audiences": ["https://extra.example"] },
     });
     admin
         .patch(&format!("/applications/{}", job.id), &settings)
+        .expect(200);
+    // What changes nothing is an event when it can be asked to be repeated.
+    let same = admin.call("PATCH", &format!("/applications/{}", job.id));
+    same.header("idempotency-key", "once")
+        .json(&settings)
+        .send()
         .expect(200);
     admin
         .patch(
@@ -119,13 +149,13 @@ fn build_up(writ: &Writ) {
     let secrets = format!("/applications/{}/secrets", job.id);
     admin.post(&secrets, &expiring).expect(201);
     let revoked = admin.post(&secrets, &json!({})).expect(201).text("id");
-    deleted(&admin, &format!("{secrets}/{revoked}"));
+    deleted(admin, &format!("{secrets}/{revoked}"));
 
-    policies_are_bound(&admin, &job);
-    tokens_are_revoked(writ, &admin, &job);
+    policies_are_bound(admin, &job);
+    tokens_are_revoked(writ, admin, &job);
 
-    deleted(&admin, &format!("/applications/{}?cascade=true", leaver.id));
-    deleted(&admin, &format!("/api-resources/{gone}?cascade=true"));
+    deleted(admin, &format!("/applications/{}?cascade=true", leaver.id));
+    deleted(admin, &format!("/api-resources/{gone}?cascade=true"));
     let settings = json!({
         "scopes.unauthorized": "drop",
         "tokens.lifetime_seconds": 600,
@@ -189,7 +219,7 @@ fn deleted(admin: &Admin, path: &str) {
 /// Every GET that the OpenAPI document lists, with every id that the lists name, as it was at
 /// `position`. A path that this function cannot visit fails the test: what is added to the API is
 /// added here.
-fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, Vec<u8>> {
     let at = |path: &str| {
         let separator = if path.contains('?') { '&' } else { '?' };
         let answer = admin.get(&format!("{path}{separator}as_of={position}"));
@@ -299,7 +329,7 @@ fn policies_are_bound(admin: &Admin, job: &Application) {
     deleted(admin, &format!("/policy-bindings/{passing}"));
 }
 
-fn assert_same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
+pub(crate) fn assert_same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
     assert!(
         before.keys().eq(after.keys()),
         "{:?} became {:?}",

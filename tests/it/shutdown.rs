@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use writ_tests::{Finished, PATIENCE, Process, Writ, binary, poll};
+use writ_tests::{Application, Finished, Http, PATIENCE, Process, Start, Writ, binary, poll};
 
 /// A token request whose head the server has read and whose body it is waiting for.
 struct InFlight {
@@ -52,6 +52,16 @@ impl InFlight {
     }
 }
 
+/// Tells threads to stop, when it is dropped at the latest: a test that failed would wait for them
+/// for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn sigterm_answers_what_is_in_flight_and_loses_nothing() {
     let mut writ = Writ::start();
@@ -69,14 +79,18 @@ fn sigterm_answers_what_is_in_flight_and_loses_nothing() {
         .map(|_| InFlight::begin(&writ, form.clone()))
         .collect();
 
-    let stopping = AtomicBool::new(false);
+    let (stopping, given_up) = (AtomicBool::new(false), AtomicBool::new(false));
     let acknowledged: Vec<String> = std::thread::scope(|scope| {
+        let _stop = Stop(&given_up);
         let busy: Vec<_> = (0..4)
             .map(|thread| {
-                let (admin, stopping) = (admin.clone(), &stopping);
+                let (admin, stopping, given_up) = (admin.clone(), &stopping, &given_up);
                 scope.spawn(move || {
                     let mut acknowledged = Vec::new();
                     for number in 0.. {
+                        if given_up.load(Ordering::SeqCst) {
+                            break;
+                        }
                         let body = json!({ "name": format!("Busy {thread} {number}") });
                         match admin.call("POST", "/applications").json(&body).try_send() {
                             Ok(answer) if answer.status == 201 => {
@@ -122,6 +136,45 @@ fn sigterm_answers_what_is_in_flight_and_loses_nothing() {
     assert!(!acknowledged.is_empty());
     for id in acknowledged {
         admin.get(&format!("/applications/{id}")).expect(200);
+    }
+}
+
+/// Balancers hear that this node is going while it still serves whom they send.
+#[test]
+fn readiness_fails_before_anything_else_does() {
+    let mut writ = Writ::with(Start::default().with("WRIT_HTTP_SHUTDOWN_DELAY", "3s"));
+    let admin = writ.admin();
+    let api = admin.register_api("https://api.example", &json!({}), &["a:use"]);
+    let application = admin.register_application("Late");
+    admin.grant(&application, &api, &["a:use"]);
+    writ.ops().get("/readyz").expect(200);
+    writ.process().terminate();
+    let stopping = poll("readiness fails", || {
+        let readiness = writ.ops().get("/readyz");
+        (readiness.status != 200).then_some(readiness)
+    });
+    assert_eq!(stopping.status, 503, "{stopping}");
+    assert_eq!(stopping.body, b"stopping\n");
+    // On a connection of its own, as a balancer that has not heard yet makes one.
+    let late = Application::new(
+        &Http::new(writ.base(), None),
+        &application.id,
+        &application.secret,
+    );
+    late.access_token(&[("scope", "a:use")]);
+    admin.register_application("Later still");
+    writ.ops().get("/healthz").expect(200);
+    let status = writ.process().wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", writ.said());
+}
+
+/// Whoever reads that the server is ready may stop it at once.
+#[test]
+fn a_signal_right_after_readiness_is_heeded() {
+    for _ in 0..5 {
+        let mut writ = Writ::start();
+        let status = writ.stop();
+        assert_eq!(status.code(), Some(0), "{status}: {}", writ.said());
     }
 }
 

@@ -1,10 +1,11 @@
 //! HTTP as the tests speak it: a request built in one line, an answer that is looked at and never
 //! an error.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -31,6 +32,7 @@ pub struct Call<'a> {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    limit: Duration,
 }
 
 /// An answer, read to its end.
@@ -77,6 +79,7 @@ impl Http {
             path: path.to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            limit: PATIENCE,
         }
     }
 
@@ -135,6 +138,12 @@ impl Call<'_> {
         self.header("content-type", content_type)
     }
 
+    /// With less patience: for a request that is one of many.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Sends it.
     ///
     /// # Panics
@@ -154,7 +163,13 @@ impl Call<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        self.http.run(request.body(self.body)?)
+        let request = request.body(self.body)?;
+        let agent = &self.http.agent;
+        let request = agent
+            .configure_request(request)
+            .timeout_global(Some(self.limit))
+            .build();
+        self.http.run(request)
     }
 }
 
@@ -206,18 +221,71 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Sends `bytes` over plain TCP and reads until the server closes, or until it has been silent for
-/// `PATIENCE`. For requests that no decent client sends. The server may close before it has read
-/// everything: what it said by then is what counts.
-pub fn raw(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).expect("the server listens");
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a timeout can be set");
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+/// What a server said over plain TCP, and how it ended.
+#[derive(Debug)]
+pub struct Exchange {
+    /// All it said.
+    pub answer: String,
+    /// Whether it closed the connection; if not, its time was over.
+    pub closed: bool,
+}
+
+impl Exchange {
+    /// The status code, if an answer of HTTP/1.1 came.
+    pub fn status(&self) -> Option<u16> {
+        self.answer
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3)?.parse().ok())
+    }
+}
+
+/// Sends `bytes` over plain TCP, `pace` apart when they are in several parts, and reads until the
+/// server closes, at most `limit`. For requests that no decent client sends. The server may close
+/// before it has read everything: what it said by then is what counts.
+pub fn exchange(address: SocketAddr, parts: &[&[u8]], pace: Duration, limit: Duration) -> Exchange {
+    let deadline = Instant::now() + limit;
+    let left = || {
+        deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1))
+    };
+    let stream = TcpStream::connect(address).expect("the server listens");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = &stream;
+            for part in parts {
+                if stream.write_all(part).is_err() || Instant::now() > deadline {
+                    break;
+                }
+                std::thread::sleep(pace);
+            }
+        });
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        let closed = loop {
+            stream
+                .set_read_timeout(Some(left()))
+                .expect("a timeout can be set");
+            match (&stream).read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(count) => answer.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Closed with something of ours unread.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break true,
+                Err(_) => break false,
+            }
+        };
+        // Ends the sending thread, if it still sends.
+        let _ = stream.shutdown(Shutdown::Both);
+        Exchange {
+            answer: String::from_utf8_lossy(&answer).into_owned(),
+            closed,
+        }
+    })
+}
+
+/// The same with all bytes at once and all patience.
+pub fn raw(address: SocketAddr, bytes: &[u8]) -> Exchange {
+    exchange(address, &[bytes], Duration::ZERO, PATIENCE)
 }
 
 /// Id and secret as HTTP Basic carries them: each form-encoded (RFC 6749 §2.3.1), then Base64.

@@ -13,15 +13,23 @@ mod process;
 mod writ;
 
 pub use actors::{Admin, Application};
-pub use http::{Answer, Call, Http, basic_credentials, raw};
+pub use http::{Answer, Call, Exchange, Http, basic_credentials, exchange, raw};
 pub use process::{Finished, Process};
 pub use writ::{Start, Writ, binary};
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that takes a second or two on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that is free now, for a program that must be told one.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
+    let address = listener.local_addr().expect("it listens");
+    address.port()
+}
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {

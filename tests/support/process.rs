@@ -10,12 +10,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use tempfile::TempDir;
 
 use crate::{PATIENCE, poll};
 
-/// A running program. Dropping it kills it.
+/// A running program. Dropping it kills it, and the whole group that it leads.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -176,8 +178,7 @@ impl Process {
 
     /// Ends it without asking (SIGKILL).
     pub fn kill(&mut self) {
-        self.child
-            .kill()
+        self.signal(Signal::KILL)
             .expect("a child that was not waited for can be killed");
         self.wait(PATIENCE);
     }
@@ -195,7 +196,7 @@ impl Process {
             }
             if Instant::now() > deadline {
                 let (stdout, stderr) = (self.stdout(), self.stderr());
-                let _ = self.child.kill();
+                let _ = self.signal(Signal::KILL);
                 panic!(
                     "{} did not end in {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
                     self.name
@@ -205,9 +206,24 @@ impl Process {
         }
     }
 
-    /// Its status, if it has ended.
+    /// Its status, if it has ended. What is left of its group has then ended too.
     pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.group {
+            self.end_group_after_leader();
+        }
         self.child.try_wait().expect("one's own child can be asked")
+    }
+
+    /// Kills what a leader that has ended left behind. It is looked at without being waited for:
+    /// until then nobody else can have its number, and with it that of the group.
+    fn end_group_after_leader(&mut self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let leader = Pid::from_child(&self.child);
+        if let Ok(Some(_)) = waitid(WaitId::Pid(leader), options) {
+            // An error says that nobody is left.
+            let _ = kill_process_group(leader, Signal::KILL);
+            self.group = false;
+        }
     }
 
     fn finished(&self, status: ExitStatus) -> Finished {
@@ -240,6 +256,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // A child that was waited for has no process any more: its number may be another's by now.
+        // Its group was ended before that.
         if self.ended().is_some() {
             return;
         }

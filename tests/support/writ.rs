@@ -9,14 +9,28 @@ use tempfile::TempDir;
 use crate::{Admin, Application, Http, PATIENCE, Process};
 
 /// How a server is started.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Start {
     /// With the demo of the walkthrough.
     pub demo: bool,
     /// With TLS, as by default; else `--http`.
     pub tls: bool,
-    /// Which lines are logged, if not the usual ones.
-    pub log_filter: Option<&'static str>,
+    /// The path of its issuer, such as `/t1`. It is known with the port, so this is for a server
+    /// that has one: for [`Writ::restart_as`].
+    pub path: &'static str,
+    /// Keys of the configuration, by the names of their variables, such as `WRIT_LOG_FILTER`.
+    pub variables: Vec<(&'static str, String)>,
+    /// Runs `writ` by this script of a shell, which has it in `"$@"`.
+    pub shell: Option<String>,
+}
+
+impl Start {
+    /// With a key of the configuration, by the name of its variable.
+    #[must_use]
+    pub fn with(mut self, variable: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((variable, value.into()));
+        self
+    }
 }
 
 /// A running `writ dev`. Dropping it kills the process and removes its data directory.
@@ -63,7 +77,14 @@ impl Writ {
     }
 
     fn launch(start: Start, data: TempDir, port: u16) -> Self {
-        let mut command = Command::new(binary());
+        let mut command = match &start.shell {
+            None => Command::new(binary()),
+            Some(script) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, "sh"]).arg(binary());
+                shell
+            }
+        };
         command
             .arg("dev")
             .args(["--listen", &format!("127.0.0.1:{port}")])
@@ -75,8 +96,13 @@ impl Writ {
         if start.demo {
             command.arg("--demo");
         }
-        if let Some(filter) = start.log_filter {
-            command.env("WRIT_LOG_FILTER", filter);
+        if !start.path.is_empty() {
+            let scheme = if start.tls { "https" } else { "http" };
+            let issuer = format!("{scheme}://localhost:{port}{}", start.path);
+            command.args(["--issuer", &issuer]);
+        }
+        for (name, value) in &start.variables {
+            command.env(name, value);
         }
         let process = Process::spawn("writ", command);
         let ops = process.line("writ: ops on ");
@@ -85,9 +111,17 @@ impl Writ {
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse().ok())
             .unwrap_or_else(|| panic!("no port in {base:?}"));
-        let ca = data.path().join("writ-data/tls/cert.pem");
+        let given = start
+            .variables
+            .iter()
+            .find(|(name, _)| *name == "WRIT_TLS_CERT_FILE");
+        let ca = match given {
+            Some((_, file)) => PathBuf::from(file),
+            None => data.path().join("writ-data/tls/cert.pem"),
+        };
+        let issuer = format!("{base}{}", start.path);
         Self {
-            http: Http::new(&base, start.tls.then_some(ca.as_path())),
+            http: Http::new(&issuer, start.tls.then_some(ca.as_path())),
             ops: Http::new(&ops, None),
             process,
             start,
@@ -97,7 +131,7 @@ impl Writ {
         }
     }
 
-    /// Its address and issuer, such as `https://localhost:40123`.
+    /// Its address, such as `https://localhost:40123`: the issuer, if that has no path.
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -107,7 +141,7 @@ impl Writ {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// A client of its public listener.
+    /// A client of its public listener, at the issuer.
     pub fn http(&self) -> &Http {
         &self.http
     }
@@ -156,6 +190,11 @@ impl Writ {
     /// Starts it again on the same data and port, after [`Writ::stop`] or a kill.
     pub fn restart(self) -> Self {
         Self::launch(self.start, self.data, self.port)
+    }
+
+    /// The same, started otherwise.
+    pub fn restart_as(self, start: Start) -> Self {
+        Self::launch(start, self.data, self.port)
     }
 
     /// Ends it without asking and starts it again.

@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// What policies are compiled for.
@@ -11,6 +11,9 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How long `rustup` may take to fetch the target. It takes some seconds on a slow line.
 const FETCH_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long cargo may take for policies: minutes, when all their dependencies are built too.
+const BUILD_LIMIT: Duration = Duration::from_secs(1_200);
 
 /// How often a program that has a time limit is looked at.
 const STEP: Duration = Duration::from_millis(50);
@@ -35,6 +38,9 @@ pub enum BuildError {
     /// The compiler was not content; it has said why on its standard error.
     #[error("cargo build failed")]
     Compiler,
+    /// The compiler did not come to an end, and was ended.
+    #[error("cargo build took longer than {0} s")]
+    Slow(u64),
     /// Nothing that was built is a module.
     #[error("no cdylib was built: Cargo.toml needs crate-type = [\"cdylib\", \"rlib\"]")]
     NoModule,
@@ -83,7 +89,12 @@ fn installed() -> Result<bool, BuildError> {
 
 /// Runs a program; whether it succeeded, or `None` when it was ended for taking too long.
 fn within(command: &mut Command, limit: Duration) -> std::io::Result<Option<bool>> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    ended(child, limit)
+}
+
+/// The same for a program that runs.
+fn ended(mut child: Child, limit: Duration) -> std::io::Result<Option<bool>> {
     // Counted, not measured: nothing here needs to know the time.
     for _ in 0..limit.as_millis() / STEP.as_millis() {
         if let Some(status) = child.try_wait()? {
@@ -154,13 +165,22 @@ impl Build {
             error,
         };
         let mut child = cargo.spawn().map_err(failed)?;
-        let mut messages = String::new();
-        if let Some(stdout) = &mut child.stdout {
-            stdout.read_to_string(&mut messages).map_err(failed)?;
+        let stdout = child.stdout.take();
+        // Read beside: a full pipe would hold cargo up, and reading has no time limit.
+        let reader = std::thread::spawn(move || {
+            let mut messages = String::new();
+            match stdout {
+                Some(mut stdout) => stdout.read_to_string(&mut messages).map(|_| messages),
+                None => Ok(messages),
+            }
+        });
+        match ended(child, BUILD_LIMIT).map_err(failed)? {
+            Some(true) => {}
+            Some(false) => return Err(BuildError::Compiler),
+            None => return Err(BuildError::Slow(BUILD_LIMIT.as_secs())),
         }
-        if !child.wait().map_err(failed)?.success() {
-            return Err(BuildError::Compiler);
-        }
+        let messages = reader.join().unwrap_or_else(|_| Ok(String::new()));
+        let messages = messages.map_err(failed)?;
         let mut modules: Vec<PathBuf> = messages.lines().flat_map(modules_of).collect();
         modules.sort();
         if modules.is_empty() {

@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use writ_policy_test::wasm::{self, Build};
 use writ_policy_test::{Options, Report, run_cases_in, sandbox, scaffold};
@@ -15,6 +17,9 @@ const FUEL_MAX: u64 = 60_000;
 
 /// The module that is shipped, so that `writ dev --demo` needs no toolchain.
 const DEMO: &str = "lifetime_cap_by_scope";
+
+/// How long cargo may take for a small package on a busy machine.
+const LIMIT: Duration = Duration::from_secs(600);
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -60,6 +65,8 @@ fn every_policy_does_what_its_cases_say() {
         packages: packages.clone(),
         profile: "policy".to_owned(),
         target_directory: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("policies")),
+        // Whoever runs this has built them for the host, and has all they need.
+        offline: true,
         ..Build::of(root())
     }
     .run()
@@ -170,13 +177,22 @@ fn a_new_policy_builds_and_tests_at_once_and_offline() {
     // A cargo that has never seen a registry.
     let home = tempfile::tempdir().unwrap();
     let cargo = |arguments: &[&str]| {
-        let output = Command::new("cargo")
+        let child = Command::new("cargo")
             .current_dir(new.path())
             .args(arguments)
             .env("CARGO_HOME", home.path())
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", new.path().join("target"))
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, ended) = channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        let output = ended
+            .recv_timeout(LIMIT)
+            .unwrap_or_else(|_| panic!("cargo {arguments:?} did not end in {LIMIT:?}"))
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "cargo {arguments:?}\n{said}");

@@ -6,7 +6,7 @@ use crate::config::Issuer;
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
 use crate::policies::Policies;
-use crate::telemetry::{CommandOutcome, Entity, Metrics};
+use crate::telemetry::{CommandOutcome, Entity, Metrics, carried_blocking};
 use crate::token::{self, TokenFault, ValidatedToken};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -179,7 +179,8 @@ impl App {
     pub async fn make_key(&self, algorithm: Algorithm) -> Result<NewSigningKey, ExecuteError> {
         let store = Arc::clone(&self.key_store);
         // An RSA key takes up to 0.2 s of CPU, and the store waits for the disk.
-        let made = tokio::task::spawn_blocking(move || make_and_seal(&store, algorithm)).await;
+        let make = carried_blocking(move || make_and_seal(&store, algorithm));
+        let made = tokio::task::spawn_blocking(make).await;
         made.unwrap_or(Err(ExecuteError::Key(KeyFault::Generation(algorithm))))
     }
 
@@ -187,7 +188,8 @@ impl App {
     /// was refused.
     pub async fn discard_key(&self, kid: &Kid) {
         let (store, id) = (Arc::clone(&self.key_store), kid.to_string());
-        let deleted = tokio::task::spawn_blocking(move || store.delete(&id)).await;
+        let delete = carried_blocking(move || store.delete(&id));
+        let deleted = tokio::task::spawn_blocking(delete).await;
         if !matches!(deleted, Ok(Ok(_))) {
             tracing::error!(%kid, ?deleted, "a private key could not be destroyed");
         }
@@ -196,8 +198,19 @@ impl App {
     /// Whether the private part of a key is there and is what it should be.
     #[must_use]
     pub fn can_sign(&self, kid: &Kid, algorithm: Algorithm) -> bool {
-        let key = self.private_key(kid);
-        key.is_ok_and(|key| Signer::from_pkcs8(kid.clone(), algorithm, &key).is_ok())
+        self.check_can_sign(kid, algorithm).is_ok()
+    }
+
+    /// The same, with what is wrong.
+    ///
+    /// # Errors
+    /// The private part is gone, or is not what it should be.
+    pub fn check_can_sign(&self, kid: &Kid, algorithm: Algorithm) -> Result<(), KeyFault> {
+        let key = self.private_key(kid).map_err(|why| KeyFault::Load {
+            kid: kid.clone(),
+            source: why.into(),
+        })?;
+        Signer::from_pkcs8(kid.clone(), algorithm, &key).map(drop)
     }
 
     /// Builds the key ring anew from the published index. A key that cannot be used is left out,

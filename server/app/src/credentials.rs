@@ -92,6 +92,22 @@ pub fn looks_like_secret(text: &str) -> bool {
     random.bytes().all(base64url) && checksum.as_bytes() == base62(crc32(body.as_bytes()))
 }
 
+/// Whether a text has a secret of ours or a token in it, whole or in part: for what is about to be
+/// kept and came from outside. It rather says so once too often: a secret with a letter missing is
+/// nearly a secret.
+#[must_use]
+pub fn hides_secret(text: &str) -> bool {
+    // Half of the random part is more than anybody should learn.
+    const TOO_MUCH: usize = RANDOM_CHARS / 2;
+    let base64url = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_';
+    let secret = text.match_indices(SECRET_PREFIX).any(|(at, prefix)| {
+        let rest = &text.as_bytes()[at + prefix.len()..];
+        rest.iter().take_while(|b| base64url(b)).count() >= TOO_MUCH
+    });
+    // `{"` in base64: what every JWT and JWE begins with.
+    secret || text.contains("eyJ")
+}
+
 /// CRC-32 as in zip and PNG (ISO 3309), bit by bit: speed is no matter here.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
@@ -157,6 +173,35 @@ mod tests {
         }
         for text in ["", "writ_", "writ_é", &"é".repeat(27), &"w".repeat(48)] {
             assert!(!looks_like_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_what_is_around_it_and_when_some_is_missing() {
+        let secret = Secret::generate(&SeededRandom::new(3));
+        let secret = secret.expose();
+        for text in [
+            secret,
+            &secret[..40],
+            &secret[..SECRET_LEN - 1],
+            &format!("{secret}x"),
+            &format!("courses:read,{secret}"),
+            &format!("https://x.example/?s={secret}"),
+            &format!("writ_{secret}"),
+            "eyJhbGciOiJub25lIn0.e30.",
+            "Bearer:eyJhbGciOiJub25lIn0",
+        ] {
+            assert!(hides_secret(text), "{text}");
+        }
+        for text in [
+            "",
+            "writ_",
+            "courses:read",
+            "writ_team:read",
+            "urn:writ:x",
+            "é_writ_é",
+        ] {
+            assert!(!hides_secret(text), "{text}");
         }
     }
 

@@ -118,3 +118,45 @@ impl CredentialsFile {
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_file_reads_back_and_anything_else_is_refused_without_being_shown(
+            texts: [String; 3],
+            scope: Option<String>,
+            any: Vec<u8>,
+            cut: prop::sample::Index,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("admin.json");
+            prop_assert!(matches!(CredentialsFile::read(&path), Ok(None)));
+            let [token_endpoint, client_id, client_secret] = texts;
+            let client_secret = format!("c4n4ry{client_secret}");
+            let file = CredentialsFile { token_endpoint, client_id, client_secret, scope, ca: None };
+            file.write(&path).unwrap();
+            prop_assert_eq!(CredentialsFile::read(&path).unwrap(), Some(file.clone()));
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            prop_assert_eq!(mode & 0o7777, 0o600);
+            let shown = format!("{file:?}");
+            prop_assert!(!shown.contains("c4n4ry"), "{}", shown);
+
+            // A part of it, and anything at all.
+            let whole = fs::read(&path).unwrap();
+            let closed = whole.len() - 2;
+            for wrong in [&whole[..cut.index(closed)], &any] {
+                fs::write(&path, wrong).unwrap();
+                let error = CredentialsFile::read(&path).unwrap_err();
+                let shown = format!("{error} {error:?}");
+                prop_assert!(!shown.contains("c4n4ry"), "{}", shown);
+            }
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub(crate) mod problem;
 mod request;
 mod revoke;
 mod token;
+mod unread;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};

@@ -193,10 +193,12 @@ async fn serve(
             maintenance::run_once(&maintained).await;
         }
     });
+    // Before anybody is told: whoever knows that the server is ready may stop it.
+    let stop = stop_signal()?;
     on_ready();
 
     tokio::select! {
-        signal = stop_signal() => signal?,
+        () = stop => {}
         // None of them ends by itself; a server without one of them must not go on.
         _ = running.join_next() => {
             return Err(io::Error::other("a listener or the maintenance ended by itself").into());
@@ -365,14 +367,16 @@ fn refresh(
     }
 }
 
-async fn stop_signal() -> io::Result<()> {
+/// From now on SIGTERM and SIGINT do not end the process: they end this wait.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

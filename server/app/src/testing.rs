@@ -119,12 +119,25 @@ impl TestServer {
         let directory = TempDir::new().expect("a temporary directory");
         let data_dir = directory.path().join("data");
         copy(&TEMPLATE.path().join("data"), &data_dir).expect("a copy of the data directory");
+        Self::start(directory, config_in(&data_dir))
+    }
+
+    /// One whose log is kept by sled.
+    #[cfg(feature = "sled")]
+    pub(crate) fn on_sled() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut config = config_in(&directory.path().join("data"));
+        config.store.engine = crate::config::Engine::Sled;
+        blocking(|| bootstrap::init(&config, &InitOptions::default())).expect("a new directory");
+        Self::start(directory, config)
+    }
+
+    fn start(directory: TempDir, config: Config) -> Self {
         let now = SystemClock.now();
         let clock = Arc::new(ManualClock::new(now.plus_seconds(1)));
-        let config = config_in(&data_dir);
         let sandbox = SandboxConfig::default();
         let app = Data::new(Self::open(&config, &clock, &sandbox));
-        let admin = CredentialsFile::read(&bootstrap::admin_file(&data_dir))
+        let admin = CredentialsFile::read(&bootstrap::admin_file(&config.data_dir))
             .expect("a readable file")
             .expect("init wrote it");
         let admin = Job {

@@ -201,3 +201,167 @@ pub fn decode(token: &str, ring: &KeyRing, issuer: &str) -> Result<ValidatedToke
         _ => Err(TokenFault::Profile),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::issue::{PresentedCredentials, Request, issue};
+    use crate::testing::TestServer;
+    use proptest::prelude::*;
+    use std::net::{IpAddr, Ipv4Addr};
+    use writ_core::{Algorithm, Ask, TokenProfile};
+
+    /// A server, and a token of it for each algorithm.
+    fn tokens(runtime: &tokio::runtime::Runtime) -> (TestServer, Vec<String>) {
+        runtime.block_on(async {
+            let server = TestServer::new();
+            let mut tokens = Vec::new();
+            for algorithm in Algorithm::ALL {
+                let identifier = format!("https://{algorithm}.example");
+                let scope = format!("read:{algorithm}");
+                let profile = TokenProfile {
+                    algorithm,
+                    ..TokenProfile::default()
+                };
+                let api = server.api(&identifier, &[&scope], profile).await;
+                let job = server.application(api, &[&scope]).await;
+                let request = Request {
+                    credentials: PresentedCredentials {
+                        client_id: &job.client_id,
+                        presented_secret: &job.client_secret,
+                        method: "client_secret_post",
+                    },
+                    ask: Ask {
+                        scope: Some(&scope),
+                        resources: &[],
+                    },
+                    source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    user_agent: None,
+                    client_cert: None,
+                    traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                };
+                let answer = issue(&server.app, &request).await.unwrap();
+                tokens.push(answer.access_token().to_owned());
+            }
+            (server, tokens)
+        })
+    }
+
+    /// What can happen to a token on its way.
+    #[derive(Clone, Debug)]
+    enum Change {
+        /// A character becomes another one.
+        Replace(prop::sample::Index, char),
+        /// One is lost.
+        Remove(prop::sample::Index),
+        /// One is added.
+        Insert(prop::sample::Index, char),
+        /// The rest is lost.
+        Cut(prop::sample::Index),
+        /// A part is taken from the token of another algorithm.
+        Part(usize, prop::sample::Index),
+        /// A bit of what a part says is flipped, and the part is written well.
+        Flip(usize, prop::sample::Index, u8),
+    }
+
+    fn changes() -> impl Strategy<Value = Change> {
+        let index = any::<prop::sample::Index>;
+        let letter = || {
+            prop_oneof![
+                prop::sample::select(
+                    ('A'..='Z')
+                        .chain('0'..='9')
+                        .chain(['-', '_', '.', '=', '+'])
+                        .collect::<Vec<char>>()
+                ),
+                any::<char>(),
+            ]
+        };
+        prop_oneof![
+            4 => (index(), letter()).prop_map(|(at, with)| Change::Replace(at, with)),
+            1 => index().prop_map(Change::Remove),
+            1 => (index(), letter()).prop_map(|(at, what)| Change::Insert(at, what)),
+            1 => index().prop_map(Change::Cut),
+            2 => (0usize..3, index()).prop_map(|(part, from)| Change::Part(part, from)),
+            4 => (0usize..3, index(), 0u8..8).prop_map(|(part, at, bit)| Change::Flip(part, at, bit)),
+        ]
+    }
+
+    fn changed(token: &str, change: &Change, all: &[String]) -> String {
+        let mut letters: Vec<char> = token.chars().collect();
+        let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+        match change {
+            Change::Replace(at, with) => {
+                let at = at.index(letters.len());
+                letters[at] = *with;
+            }
+            Change::Remove(at) => drop(letters.remove(at.index(letters.len()))),
+            Change::Insert(at, what) => letters.insert(at.index(letters.len() + 1), *what),
+            Change::Cut(at) => letters.truncate(at.index(letters.len())),
+            Change::Part(part, from) => {
+                let other = from.get(all).split('.').nth(*part).unwrap();
+                parts[*part] = other.to_owned();
+                return parts.join(".");
+            }
+            Change::Flip(part, at, bit) => {
+                let mut bytes = URL_SAFE_NO_PAD.decode(&parts[*part]).unwrap();
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+                parts[*part] = URL_SAFE_NO_PAD.encode(bytes);
+                return parts.join(".");
+            }
+        }
+        letters.into_iter().collect()
+    }
+
+    #[test]
+    fn a_token_is_taken_as_it_was_made_and_in_no_other_form() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let (server, tokens) = tokens(&runtime);
+        let (ring, issuer) = (server.app.ring(), server.app.issuer.as_str());
+        for token in &tokens {
+            let read = decode(token, &ring, issuer).unwrap();
+            assert_eq!(read.claims.iss, issuer);
+            assert_eq!(
+                decode(token, &ring, "https://other.example").err(),
+                Some(TokenFault::Profile)
+            );
+        }
+        let strategy = (
+            0..tokens.len(),
+            prop::collection::vec(changes(), 1..4),
+            any::<String>(),
+            "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,90}",
+        );
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+            cases: 1_500,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        });
+        runner
+            .run(&strategy, |(which, changes, any, like)| {
+                let mut token = tokens[which].clone();
+                for change in &changes {
+                    // What is no token any more has no parts to be changed.
+                    let whole = token.split('.').count() == 3
+                        && token.split('.').all(|part| {
+                            !part.is_empty()
+                                && URL_SAFE_NO_PAD
+                                    .decode(part)
+                                    .is_ok_and(|bytes| !bytes.is_empty())
+                        });
+                    if whole {
+                        token = changed(&token, change, &tokens);
+                    }
+                }
+                for text in [token, any, like] {
+                    let read = decode(&text, &ring, issuer);
+                    prop_assert_eq!(read.is_ok(), tokens.contains(&text), "{}", text);
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+}

@@ -9,7 +9,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,10 +43,21 @@ struct Run {
 impl Run {
     fn of(command: &mut Command) -> Self {
         let what = format!("{command:?}");
-        Self::finished(what, command.output().unwrap())
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::finished(what, child.spawn().unwrap())
     }
 
-    fn finished(what: String, output: Output) -> Self {
+    /// Waits for the end of a child, which is killed when it does not come.
+    fn finished(what: String, child: Child) -> Self {
+        let pid = Pid::from_child(&child);
+        let (sender, ended) = channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let _ = kill_process(pid, Signal::KILL);
+            let said = ended.recv_timeout(PATIENCE);
+            panic!("{what} did not end in {PATIENCE:?}: {said:?}");
+        });
+        let output = output.unwrap();
         Self {
             what,
             code: output.status.code(),
@@ -98,28 +110,40 @@ impl Server {
         let mut command = program(directory.path(), arguments);
         let log = fs::File::create(directory.path().join("log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut printed = Vec::new();
-        let url = loop {
-            let Some(line) = lines.next() else {
-                let log = fs::read_to_string(directory.path().join("log"));
-                panic!("the server ended: {}", log.unwrap());
-            };
-            let line = line.unwrap();
-            printed.push(line.clone());
-            if let Some(url) = line.strip_prefix("writ: listening on ") {
-                break url.to_owned();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // Nobody may be listening any more; the pipe is emptied all the same.
+                let _ = sender.send(line);
             }
-        };
-        if arguments.contains(&"--demo") {
-            printed.push(lines.next().unwrap().unwrap());
-        }
-        Self {
+        });
+        // Dropped when this panics, and the child with it.
+        let mut server = Self {
             directory,
             child,
-            url,
-            printed,
+            url: String::new(),
+            printed: Vec::new(),
+        };
+        while server.url.is_empty() {
+            let line = server.next_line(&lines);
+            if let Some(url) = line.strip_prefix("writ: listening on ") {
+                server.url = url.to_owned();
+            }
         }
+        if arguments.contains(&"--demo") {
+            server.next_line(&lines);
+        }
+        server
+    }
+
+    fn next_line(&mut self, lines: &Receiver<String>) -> String {
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|why| {
+            let log = fs::read_to_string(self.path("log")).unwrap();
+            panic!("the server says nothing more ({why}): {log}");
+        });
+        self.printed.push(line.clone());
+        line
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -597,7 +621,10 @@ fn a_list_is_fetched_page_by_page_and_a_closed_pipe_is_no_error() {
     let server = dev(&[]);
     // Through the API itself: a process for each would take longer.
     let token = server.says(&["token", "get"]);
-    let agent = ureq::Agent::new_with_defaults();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
     for number in 0..205 {
         agent
             .post(format!("{}/api/v1/roles", server.url))
@@ -621,10 +648,7 @@ fn a_list_is_fetched_page_by_page_and_a_closed_pipe_is_no_error() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let ended = Run::finished(
-        "role list | true".to_owned(),
-        child.wait_with_output().unwrap(),
-    );
+    let ended = Run::finished("role list | true".to_owned(), child);
     assert_eq!(ended.exits(0).stderr, "");
 }
 

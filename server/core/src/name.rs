@@ -235,4 +235,79 @@ mod tests {
         assert!(labels("", "prod").is_err());
         assert!(labels("env", "a\nb").is_err());
     }
+
+    use proptest::prelude::*;
+
+    /// What is read is written as it was, also as JSON.
+    fn reads_back<T>(text: &str) -> Result<(), TestCaseError>
+    where
+        T: FromStr + fmt::Display + PartialEq + fmt::Debug + Serialize + for<'de> Deserialize<'de>,
+    {
+        let json = serde_json::to_string(text).expect("a text is JSON");
+        let read = serde_json::from_str::<T>(&json).ok();
+        prop_assert_eq!(read.is_some(), text.parse::<T>().is_ok(), "{:?}", text);
+        if let Some(read) = read {
+            prop_assert_eq!(read.to_string(), text);
+            prop_assert_eq!(serde_json::to_string(&read).ok(), Some(json));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_it_reads_back_or_is_refused(
+            any: String,
+            long in "[a-z é\u{202e}]{0,300}",
+            uri in "[a-zA-Z0-9+.-]{0,4}:?[!-~é ]{0,300}",
+        ) {
+            for text in [&any, &long, &uri] {
+                reads_back::<Name>(text)?;
+                reads_back::<Description>(text)?;
+                reads_back::<Identifier>(text)?;
+                if let Ok(name) = text.parse::<Name>() {
+                    let name = name.as_str();
+                    prop_assert!((1..=limits::NAME_CHARS).contains(&name.chars().count()));
+                    prop_assert_eq!(name.trim(), name);
+                    prop_assert!(!name.chars().any(is_hostile));
+                }
+                if let Ok(identifier) = text.parse::<Identifier>() {
+                    let identifier = identifier.as_str();
+                    prop_assert!(identifier.len() <= limits::IDENTIFIER_BYTES);
+                    prop_assert!(identifier.bytes().all(|b| b.is_ascii_graphic()));
+                    prop_assert!(identifier.contains(':') && !identifier.contains('#'));
+                }
+            }
+        }
+
+        #[test]
+        fn what_fits_is_taken(
+            name in "[a-zA-Z0-9é–]([a-zA-Z0-9é –]{0,118}[a-zA-Z0-9é])?",
+            description in "[ -~é]{0,500}",
+            identifier in "[a-z][a-z0-9+.-]{0,9}:[a-zA-Z0-9/?=&._~:@!$*+,;%()-]{1,200}",
+            key in "[a-z0-9._/-]{1,63}",
+            value in "[ -~]{0,255}",
+        ) {
+            prop_assert!(name.parse::<Name>().is_ok(), "{:?}", name);
+            prop_assert!(description.parse::<Description>().is_ok(), "{:?}", description);
+            prop_assert!(identifier.parse::<Identifier>().is_ok(), "{:?}", identifier);
+            let labels = Labels::new([(key.as_str().into(), value.as_str().into())].into());
+            prop_assert!(labels.is_ok(), "{:?}={:?}", key, value);
+        }
+
+        #[test]
+        fn labels_read_back_or_are_refused(
+            pairs in prop::collection::btree_map(".{0,70}|[a-z]{1,70}", ".{0,300}", 0..40),
+        ) {
+            let json = serde_json::to_string(&pairs).expect("texts are JSON");
+            let read = serde_json::from_str::<Labels>(&json).ok();
+            let pairs: BTreeMap<Box<str>, Box<str>> =
+                pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+            prop_assert_eq!(read.is_some(), Labels::new(pairs.clone()).is_ok());
+            if let Some(read) = read {
+                prop_assert_eq!(read.pairs(), &pairs);
+                prop_assert!(pairs.len() <= limits::LABELS_PER_APPLICATION);
+                prop_assert_eq!(serde_json::to_string(&read).ok(), Some(json));
+            }
+        }
+    }
 }

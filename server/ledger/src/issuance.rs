@@ -961,7 +961,7 @@ impl Sealer {
     fn discard(&self, active: Active) -> Result<(), Fault> {
         let (number, path) = (active.number, active.path.clone());
         self.shared.files_mut().remove(&number);
-        file::close(active)?;
+        file::close(active, || self.shared.queue().stopping)?;
         disk::unlink(&path)
     }
 
@@ -972,7 +972,7 @@ impl Sealer {
         if let Some(known) = self.shared.files_mut().get_mut(&number) {
             known.live = None;
         }
-        file::close(active)?;
+        file::close(active, || self.shared.queue().stopping)?;
         file::write_seal(&path, &sealed)?;
         if let Some(known) = self.shared.files_mut().get_mut(&number) {
             known.sealed = Some(sealed.clone());

@@ -34,6 +34,9 @@ const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
 /// How often a file on its way to be sealed is asked whether its last reader has gone.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
 
+/// How many times more, when the log is stopping: a second in all.
+const CLOSE_TRIES_STOPPING: u32 = 200;
+
 /// What a sealed file is, for ever: entered into the admin log as one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -334,16 +337,25 @@ pub(crate) fn summary(active: &Active) -> Result<SealedFile, Fault> {
 }
 
 /// Closes a file cleanly, once its last reader is done with it: after that it can be opened without
-/// writing to it.
-pub(crate) fn close(active: Active) -> Result<(), Fault> {
+/// writing to it. A reader may take as long as it likes, so this waits as long, on the sealing
+/// thread, where only further sealing waits with it; but once the log is `stopping` hardly any more.
+/// The next start closes and seals what is left.
+pub(crate) fn close(active: Active, stopping: impl Fn() -> bool) -> Result<(), Fault> {
     let mut db = active.db;
-    loop {
+    let mut tries = CLOSE_TRIES_STOPPING;
+    while tries > 0 {
         match Arc::try_unwrap(db) {
             Ok(db) => return db.close().map_err(fault(&active.path)),
             Err(shared) => db = shared,
         }
         std::thread::sleep(CLOSE_POLL);
+        if stopping() {
+            tries -= 1;
+        }
     }
+    let detail = "it is being read while the server stops; the next start seals it";
+    let busy = std::io::Error::new(std::io::ErrorKind::ResourceBusy, detail);
+    Err(Fault::io("close", &active.path)(busy))
 }
 
 /// Writes the summary of a closed file beside it, durably: from then on it is sealed.

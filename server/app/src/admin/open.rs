@@ -5,6 +5,7 @@ use super::query::{Query, number};
 use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
 use crate::app::App;
 use crate::form::parse_bearer;
+use crate::telemetry::carried;
 use std::sync::Arc;
 use writ_core::{Actor, MANAGEMENT_IDENTIFIER, Position};
 
@@ -95,7 +96,7 @@ pub async fn run(app: Arc<App>, mut call: Call, body: Vec<u8>) -> Outcome {
     }
     let status = call.route.status;
     let handler = (call.route.handler)(app, call);
-    let answer = tokio::spawn(handler).await.map_err(|error| {
+    let answer = tokio::spawn(carried(handler)).await.map_err(|error| {
         tracing::error!(%error, "a handler of the admin API did not come to its end");
         Failure::Internal
     })??;

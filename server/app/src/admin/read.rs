@@ -3,6 +3,7 @@
 use super::Failure;
 use super::call::{AsOf, Call};
 use crate::app::App;
+use crate::telemetry::carried_blocking;
 use std::sync::Arc;
 use std::time::Duration;
 use writ_core::{Index, Position};
@@ -59,7 +60,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let app = Arc::clone(app);
-    let done = tokio::task::spawn_blocking(move || work(&app)).await;
+    let work = carried_blocking(move || work(&app));
+    let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or(Err(Failure::Internal))
 }
 

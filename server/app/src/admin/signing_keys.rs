@@ -4,7 +4,7 @@ use super::api_resources::algorithm;
 use super::call::Call;
 use super::change::{change as execute, earlier, made};
 use super::page::{after, limit, page};
-use super::read::index as read;
+use super::read::{blocking, index as read};
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use std::sync::Arc;
@@ -66,6 +66,7 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
 pub(super) async fn activate(app: Arc<App>, call: Call) -> Outcome {
     let api::Empty {} = call.json()?;
     let kid = kid(&call)?;
+    can_sign(&app, &call, &kid).await?;
     let command = Command::ActivateSigningKey { kid: kid.clone() };
     changed(&execute(&app, &call, command).await?, &kid)
 }
@@ -102,6 +103,23 @@ pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
         }
     };
     changed(&receipt, &kid)
+}
+
+/// A key whose private part is lost would stop every token of its algorithm, those of administrators
+/// included. Whether it may be activated at all is for the rules to say.
+async fn can_sign(app: &Arc<App>, call: &Call, kid: &Kid) -> Result<(), Failure> {
+    call.require(ManagementScope::KeysWrite)?;
+    let index = app.index();
+    let published = |key: &&Arc<SigningKey>| key.state == KeyState::Published;
+    let Some(key) = index.key(kid.as_str()).filter(published) else {
+        return Ok(());
+    };
+    let (kid, algorithm) = (kid.clone(), key.algorithm);
+    blocking(app, move |app| {
+        let checked = app.check_can_sign(&kid, algorithm);
+        checked.map_err(|fault| Failure::Unavailable(fault.into()))
+    })
+    .await
 }
 
 /// The algorithm of a key that signs and has no successor: it is replaced as it is revoked.

@@ -3,11 +3,12 @@
 
 use super::oauth_error::OAuthError;
 use super::problem;
+use super::unread::Held;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::credentials::looks_like_secret;
 use crate::net::TrustedProxies;
-use crate::telemetry::{Endpoint, TraceContext};
+use crate::telemetry::{self, Endpoint, RequestId, TraceContext};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -52,13 +53,14 @@ impl Manners {
     }
 }
 
-/// Runs a request: gives it a trace id (W3C Trace Context, the caller's if it sent one), ends it
-/// when it takes too long, measures it, and says one line about it at `debug`.
+/// Runs a request: gives it a trace id (W3C Trace Context, the caller's if it sent one) that every
+/// line it logs and its answer have, ends it when it takes too long, measures it, and says one line
+/// about it at `debug`.
 ///
 /// # Errors
 /// What the service itself returns.
 pub async fn trace<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let watch = Stopwatch::start();
@@ -70,7 +72,7 @@ pub async fn trace<B: MessageBody + 'static>(
         .get_all("traceparent")
         .map(HeaderValue::as_bytes);
     let context = TraceContext::of_request(sent, &*app.random);
-    let request_id = context.request_id().to_string();
+    let id = context.request_id();
     request.extensions_mut().insert(context);
     let endpoint = endpoint(request.path());
 
@@ -80,46 +82,71 @@ pub async fn trace<B: MessageBody + 'static>(
         let mut answer = problem::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
         let soon = HeaderValue::from_static("1");
         answer.headers_mut().insert(RETRY_AFTER, soon);
+        finish(answer.headers_mut(), id, manners);
         return Ok(request.into_response(answer).map_into_right_body());
     }
     if header_bytes(request.headers()) > HEADER_BYTES_MAX {
         let detail = "the headers are larger than 64 KiB";
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        let answer = problem::plain(status, "headers_too_large", detail);
+        let mut answer = problem::plain(status, "headers_too_large", detail);
+        finish(answer.headers_mut(), id, manners);
         return Ok(request.into_response(answer).map_into_right_body());
     }
+    let held = Held::take(&mut request);
+    let work = telemetry::of_request(id, next.call(request));
     // The request itself is gone when time runs out, so that answer travels as an error.
-    let mut response = match tokio::time::timeout(manners.timeout, next.call(request)).await {
-        Ok(response) => response?.map_into_left_body(),
+    let answered = match tokio::time::timeout(manners.timeout, work).await {
+        Ok(response) => Ok(response?),
         Err(_) => {
-            app.metrics.answered(endpoint, watch.elapsed());
             let detail = "the request took too long to arrive or to answer";
             let answer = problem::plain(StatusCode::REQUEST_TIMEOUT, "timeout", detail);
-            return Err(InternalError::from_response("timeout", answer).into());
+            Err(answer)
         }
     };
-    let status = response.status();
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert(HeaderName::from_static("writ-request-id"), value);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if manners.strict_transport {
-        let year = HeaderValue::from_static("max-age=31536000");
-        response
-            .headers_mut()
-            .insert(STRICT_TRANSPORT_SECURITY, year);
-    }
     let elapsed = watch.elapsed();
     app.metrics.answered(endpoint, elapsed);
+    let status = match &answered {
+        Ok(response) => response.status(),
+        Err(answer) => answer.status(),
+    };
     tracing::debug!(
-        request.id = request_id,
+        request.id = %id,
         endpoint = endpoint.as_str(),
         status = status.as_u16(),
         elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         "request"
     );
-    Ok(response)
+    match (answered, held) {
+        (Ok(mut response), held) => {
+            finish(response.headers_mut(), id, manners);
+            Ok(match held {
+                None => response.map_into_left_body(),
+                Some(held) => response
+                    .map_body(|_, body| held.until_sent(body))
+                    .map_into_right_body(),
+            })
+        }
+        (Err(mut answer), held) => {
+            finish(answer.headers_mut(), id, manners);
+            let answer = match held {
+                None => answer,
+                Some(held) => answer.map_body(|_, body| held.until_sent(body)),
+            };
+            Err(InternalError::from_response("timeout", answer).into())
+        }
+    }
+}
+
+/// What every answer says.
+fn finish(headers: &mut HeaderMap, id: RequestId, manners: Manners) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(HeaderName::from_static("writ-request-id"), value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if manners.strict_transport {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(STRICT_TRANSPORT_SECURITY, year);
+    }
 }
 
 /// Largest headers, in bytes: HTTP/1 is held to about as much before it comes here, HTTP/2 is not.

@@ -769,3 +769,66 @@ async fn after_a_restart_tokens_and_revocations_are_as_before() {
     assert_eq!(*as_of, *before);
     server.access_token(&job, &ask).await;
 }
+
+/// The other engine carries the whole server: changes, tokens, revocations, and all of it again
+/// after a start. That it keeps what it promised is tested in the ledger.
+#[cfg(feature = "sled")]
+#[actix_web::test]
+async fn a_server_on_sled_is_the_same_server() {
+    let server = TestServer::on_sled();
+    let kept_by = |name: &str| server.data_dir().join(name).exists();
+    assert!(kept_by("admin.sled") && !kept_by("admin.redb"));
+    let profile = TokenProfile::default();
+    let api = server.api(COURSES, &["courses:read"], profile).await;
+    let job = server.application(api, &["courses:read"]).await;
+    let ask = [("scope", "courses:read")];
+    let (kept, revoked) = (
+        server.access_token(&job, &ask).await,
+        server.access_token(&job, &ask).await,
+    );
+    let form = [
+        ("client_id", &*job.client_id),
+        ("client_secret", &*job.client_secret),
+        ("token", &*revoked),
+    ];
+    assert_eq!(
+        server.post("/oauth2/revoke", &form).await.status,
+        StatusCode::OK
+    );
+    let (head, before) = (server.head(), server.app.index());
+
+    let server = server.restart();
+    assert_eq!(server.head(), head + 1, "the start is an event");
+    let as_of = server.app.ledger.index_as_of(before.head().unwrap());
+    assert_eq!(*as_of.unwrap().unwrap(), *before);
+    assert!(server.app.validate_token(&kept).is_ok());
+    assert!(server.app.validate_token(&revoked).is_err());
+    server.access_token(&job, &ask).await;
+    let token = server.admin_token(&server.admin).await;
+    let path = format!("/events?entity=application/{}", job.client_id);
+    let get = actix_web::http::Method::GET;
+    let events = server.call(&token, get.clone(), &path, &[], None).await;
+    let events = events.json();
+    let kinds: Vec<&str> = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["event"]["kind"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "application.created",
+        "application.secret_added",
+        "grant.added",
+        "token.revoked",
+    ];
+    assert_eq!(kinds, expected);
+    let started = server
+        .call(&token, get, &format!("/events?from={head}"), &[], None)
+        .await;
+    assert_eq!(
+        started.json()["items"][0]["event"]["data"]["engine"],
+        "sled"
+    );
+    let ready = server.send(TestRequest::get().uri("/readyz")).await;
+    assert_eq!(ready.status, StatusCode::OK);
+}

@@ -2,10 +2,13 @@
 
 use super::{AuthenticatedApplication, IssueError, Judged, Request, SignedToken, TokenAnswer};
 use crate::app::App;
-use crate::credentials::looks_like_secret;
+use crate::credentials::hides_secret;
 use crate::keys::KeyRing;
+use std::str::FromStr;
 use writ_core::codec::hex;
-use writ_core::{Algorithm, Entitled, Index, Jti, Millis, Position, entitlement_version};
+use writ_core::{
+    Algorithm, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName, entitlement_version,
+};
 use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
 /// Evidence that a signed token was recorded, as durably as the settings ask.
@@ -194,7 +197,7 @@ fn blank(
             .iter()
             .flat_map(|s| s.split(' '))
             .take(LISTED)
-            .map(cut)
+            .map(kept::<ScopeName>)
             .collect(),
         granted: Vec::new(),
         resources: request
@@ -202,7 +205,7 @@ fn blank(
             .resources
             .iter()
             .take(LISTED)
-            .map(|resource| cut(resource))
+            .map(|resource| kept::<Identifier>(resource))
             .collect(),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
@@ -220,12 +223,12 @@ fn blank(
 /// How many asked scopes and resources a record lists: what is more is refused anyway.
 const LISTED: usize = writ_core::limits::SCOPES_PER_REQUEST;
 
-/// What was asked is anything somebody sent: only so much of it is kept, and nothing that looks
-/// like a secret or a token that went into the wrong parameter.
-fn cut(text: &str) -> Box<str> {
-    if looks_like_secret(text) || text.starts_with("eyJ") {
-        return "[redacted]".into();
+/// What was asked is anything somebody sent. Kept is what could be the name that stands there, and
+/// nothing that has a secret or a token in it, which went into the wrong parameter.
+fn kept<Name: FromStr>(text: &str) -> Box<str> {
+    if text.parse::<Name>().is_err() || hides_secret(text) {
+        "[redacted]".into()
+    } else {
+        text.into()
     }
-    let end = text.floor_char_boundary(writ_core::limits::IDENTIFIER_BYTES);
-    text[..end].into()
 }

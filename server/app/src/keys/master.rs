@@ -247,4 +247,41 @@ mod tests {
             "{shown}"
         );
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_reads_back_and_anything_else_is_refused_without_being_shown(
+            bytes: [u8; 32],
+            padding in "[ \\t\\r\\n]{0,3}",
+            text in "[!-~]{8,80}|[A-Za-z0-9+/]{8,60}={0,3}",
+            any: Vec<u8>,
+        ) {
+            let good = STANDARD.encode(bytes);
+            let read = MasterKey::from_base64(&format!("{padding}{good}{padding}"), "x");
+            let read = read.unwrap();
+            prop_assert_eq!(read.expose(), &bytes);
+
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("master.key");
+            let mut file = OpenOptions::new();
+            let mut file = file.write(true).create_new(true).mode(0o600).open(&path).unwrap();
+            for wrong in [text.as_bytes(), &any] {
+                file.set_len(0).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, wrong, 0).unwrap();
+                file.flush().unwrap();
+                let right = STANDARD.decode(wrong.trim_ascii()).is_ok_and(|key| key.len() == 32);
+                match MasterKey::from_file(&path) {
+                    Ok(_) => prop_assert!(right),
+                    Err(error) => {
+                        prop_assert!(!right);
+                        let shown = format!("{error} {error:?}");
+                        let hidden = wrong.len() < 8 || !shown.as_bytes().windows(wrong.len()).any(|part| part == wrong);
+                        prop_assert!(hidden, "{}", shown);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -733,3 +733,34 @@ fn an_api_that_lost_all_its_scopes_is_no_audience() {
         [REPORTS_IDENTIFIER, OPEN_IDENTIFIER]
     );
 }
+
+/// More than can be asked for can be granted, and is then too much for a token that names none.
+#[test]
+fn a_token_carries_only_so_many_scopes() {
+    let identifier = "https://many.example";
+    let api = ApiId(2);
+    let names: Vec<String> = (0..=limits::SCOPES_PER_REQUEST)
+        .map(|n| format!("many:{n:03}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut log = Log::base();
+    log.run(&admin(), create_api(identifier, &names));
+    log.run(&admin(), add_grant(JOB, api, &names));
+    let too_many = Err(Denial::TooManyScopes { count: names.len() });
+    assert_eq!(ask(&log, None, &[identifier]), too_many);
+    omitted_is_all(&mut log);
+    assert_eq!(ask(&log, None, &[]), too_many);
+    // One fewer fits, and so does whatever is named.
+    let some = names[1..].join(" ");
+    let named = granted(ask(&log, Some(&some), &[]));
+    assert_eq!(named, expect(&some, &[identifier]));
+    let fewer = Command::ChangeGrant {
+        application: JOB,
+        api,
+        mode: None,
+        scopes: Some(names[1..].iter().map(|name| parse(name)).collect()),
+    };
+    log.run(&admin(), fewer);
+    let all = granted(ask(&log, None, &[identifier]));
+    assert_eq!(all, expect(&some, &[identifier]));
+}

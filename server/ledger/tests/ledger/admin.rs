@@ -1,8 +1,10 @@
 //! The admin log with the rules on top: decided, durable, published, answered, in that order.
 
+use crate::within;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use writ_core::testkit::{self, ADMIN, Action, BEGIN, Log};
 use writ_core::{
     Actor, ApplicationId, Command, CommandId, Entity, Idempotency, Index, Millis, Position,
@@ -117,13 +119,17 @@ fn a_restart_replays_to_the_same_index() {
     let directory = tempfile::tempdir().unwrap();
     for kind in [EngineKind::Redb, EngineKind::Sled] {
         let data = DataDir::create(&directory.path().join(kind.file_name())).unwrap();
+        let data = Arc::new(data);
         assert!(matches!(
             open_engine(&data, kind, None),
             Err(Fault::NotADataDirectory { .. })
         ));
         let clock = clock();
-        let ledger =
-            Ledger::open(config(open_engine(&data, kind, Some(ID)).unwrap(), &clock)).unwrap();
+        let open = |new| {
+            let data = Arc::clone(&data);
+            within("opening", move || open_engine(&data, kind, new))
+        };
+        let ledger = Ledger::open(config(open(Some(ID)).unwrap(), &clock)).unwrap();
         ledger.execute(initialize()).wait().unwrap();
         for n in 100..120 {
             clock.set(Millis(BEGIN.0 + n as u64));
@@ -140,7 +146,7 @@ fn a_restart_replays_to_the_same_index() {
         drop(ledger);
         let steps = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&steps);
-        let mut config = config(open_engine(&data, kind, None).unwrap(), &clock);
+        let mut config = config(open(None).unwrap(), &clock);
         config.progress = Some(Box::new(move |progress| {
             heard.lock().unwrap().push(progress)
         }));
@@ -157,7 +163,15 @@ fn a_restart_replays_to_the_same_index() {
 #[test]
 fn commands_of_one_batch_see_each_other() {
     let (disk, clock) = (MemDisk::new(ID), clock());
-    let (ledger, mut writer) = Ledger::open_stepped(config(memory(&disk), &clock)).unwrap();
+    let commits = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&commits);
+    let (ledger, mut writer) = Ledger::open_stepped(LedgerConfig {
+        on_commit: Some(Box::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        })),
+        ..config(memory(&disk), &clock)
+    })
+    .unwrap();
     let pending: Vec<_> = [initialize(), create(100), create(100), create(101)]
         .map(|submission| ledger.execute(submission))
         .into();
@@ -174,6 +188,11 @@ fn commands_of_one_batch_see_each_other() {
         Err(Rejection::Refused(Refusal::ApplicationIdTaken { .. }))
     ));
     assert_eq!(*ledger.snapshot(), replayed(&disk));
+    assert_eq!(
+        commits.load(Ordering::SeqCst),
+        1,
+        "what is queued together is committed together"
+    );
 }
 
 #[test]
@@ -456,6 +475,7 @@ fn the_past_can_be_asked_for() {
 #[test]
 fn followers_see_every_event_once_and_in_order() {
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     let (disk, _, ledger) = started();
@@ -467,7 +487,8 @@ fn followers_see_every_event_once_and_in_order() {
         }
     });
     let mut seen = Vec::new();
-    runtime.block_on(async {
+    let in_time = Duration::from_secs(30);
+    let first = async {
         let mut follower = ledger.follow(Position(3));
         while seen
             .last()
@@ -476,9 +497,12 @@ fn followers_see_every_event_once_and_in_order() {
             seen.extend(follower.next().await.unwrap());
         }
         ledger.wait_for(Position(300)).await.unwrap();
-    });
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(in_time, first).await })
+        .expect("a follower stands still");
     thread.join().unwrap();
-    runtime.block_on(async {
+    let rest = async {
         let mut follower = ledger.follow(Position(seen.last().unwrap().0.0 + 1));
         while (seen.last().unwrap().0.0 + 1) < disk.durable().len() as u64 {
             seen.extend(follower.next().await.unwrap());
@@ -489,7 +513,10 @@ fn followers_see_every_event_once_and_in_order() {
             ledger.wait_for(Position(u64::MAX)).await,
             Err(Fault::Closed)
         ));
-    });
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(in_time, rest).await })
+        .expect("a follower stands still");
     let expected: Vec<(Position, Vec<u8>)> = disk
         .durable()
         .into_iter()

@@ -1,5 +1,6 @@
 //! The contract of `writ_ledger::contract`, for each engine.
 
+use crate::within;
 use redb::ReadableDatabase as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,11 +51,16 @@ struct Sled(PathBuf);
 
 impl Place for Sled {
     fn create(&self, log_id: LogId) -> Result<Box<dyn Engine>, Fault> {
-        Ok(Box::new(SledEngine::create(&self.0, log_id)?))
+        let path = self.0.clone();
+        let made = within("making it", move || SledEngine::create(&path, log_id));
+        Ok(Box::new(made?))
     }
 
     fn open(&self) -> Result<Box<dyn Engine>, Fault> {
-        Ok(Box::new(SledEngine::open(&self.0)?))
+        let path = self.0.clone();
+        Ok(Box::new(within("opening", move || {
+            SledEngine::open(&path)
+        })?))
     }
 
     fn damage(&self) {
@@ -62,7 +68,8 @@ impl Place for Sled {
     }
 
     fn set_format(&self, format: u32) {
-        let db = sled::open(&self.0).unwrap();
+        let path = self.0.clone();
+        let db = within("opening", move || sled::open(path)).unwrap();
         db.insert("hformat", format.to_string().as_bytes()).unwrap();
         db.flush().unwrap();
     }
@@ -160,10 +167,8 @@ fn a_half_made_log_is_made_again() {
     let sled = directory.path().join("admin.sled");
     std::fs::create_dir(directory.path().join("admin.sled.new")).unwrap();
     std::fs::write(directory.path().join("admin.sled.new/db"), "half").unwrap();
-    assert_eq!(
-        SledEngine::create(&sled, LogId(1)).unwrap().head().unwrap(),
-        0
-    );
+    let made = within("making it", move || SledEngine::create(&sled, LogId(1)));
+    assert_eq!(made.unwrap().head().unwrap(), 0);
 }
 
 /// A file that is no log at all, or an empty one, is damage and not a new log.
@@ -180,6 +185,7 @@ fn something_else_is_not_a_log() {
             bytes.len()
         );
     }
-    std::fs::create_dir(directory.path().join("admin.sled")).unwrap();
-    assert!(SledEngine::open(&directory.path().join("admin.sled")).is_err());
+    let path = directory.path().join("admin.sled");
+    std::fs::create_dir(&path).unwrap();
+    assert!(within("opening", move || SledEngine::open(&path)).is_err());
 }

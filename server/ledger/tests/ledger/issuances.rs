@@ -4,7 +4,8 @@ use crate::random::Random;
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use writ_core::{Algorithm, ApplicationId, Jti, Millis, Position, RecordMode, testkit};
 use writ_ledger::merkle::Tree;
@@ -482,20 +483,32 @@ impl Gate {
         state.1 = false;
     }
 
-    fn hold(&self, log: &IssuanceLog) {
+    fn hold(&self, log: &IssuanceLog) -> Held<'_> {
+        let held = Held(self);
         self.state.lock().unwrap().0 = true;
         log.rotate_if_due();
         let stopped = |state: &mut (bool, bool)| !state.1;
-        let held = self
+        let waited = self
             .changed
             .wait_timeout_while(self.state.lock().unwrap(), Duration::from_secs(20), stopped)
             .unwrap();
-        assert!(!held.1.timed_out(), "the writer does not ask for the time");
+        assert!(
+            !waited.1.timed_out(),
+            "the writer does not ask for the time"
+        );
+        held
     }
+}
 
-    fn open(&self) {
-        self.state.lock().unwrap().0 = false;
-        self.changed.notify_all();
+/// Opens the gate when it is dropped: a test that fails drops its log next, which waits for the
+/// writer.
+struct Held<'a>(&'a Gate);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let state = self.0.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).0 = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -516,7 +529,7 @@ fn the_reserve_is_for_administrators() {
     };
     let log = IssuanceLog::open(&place.data, ID, config).unwrap();
     // That the disk is low is found out with both kinds in one batch.
-    gate.hold(&log);
+    let held = gate.hold(&log);
     let asked = [
         (0, RecordMode::Durable, Reserve::Keep),
         (1, RecordMode::Durable, Reserve::Use),
@@ -528,7 +541,7 @@ fn the_reserve_is_for_administrators() {
     let answers = asked.map(|(n, mode, reserve)| log.record(&record(BEGIN, n), mode, reserve));
     let stats = log.stats();
     assert_eq!((stats.queued, stats.unsynced), (6, 2));
-    gate.open();
+    drop(held);
     let low = |answer: &Result<(), IssuanceError>| match answer {
         Ok(()) => false,
         Err(IssuanceError::DiskLow { .. }) => true,
@@ -563,6 +576,51 @@ fn the_reserve_is_for_administrators() {
     assert_eq!(log.stats().commits, commits.len() as u64);
     let closed = log.record(&record(BEGIN, 9), RecordMode::Durable, Reserve::Use);
     assert_eq!(closed.wait(), Err(IssuanceError::Closed));
+}
+
+/// A reader that takes its time keeps a file from being sealed, and nothing else: the server stops,
+/// and the next start seals it.
+#[test]
+fn a_reader_does_not_hold_up_the_end() {
+    let place = Place::new();
+    let log = place.open();
+    let write = |log: &IssuanceLog, n| {
+        log.record(&record(BEGIN + n, n), RecordMode::Durable, Reserve::Keep)
+            .wait()
+            .unwrap();
+    };
+    write(&log, 0);
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let (closed, has_closed) = channel();
+    std::thread::scope(|scope| {
+        let log = &log;
+        // Lets the reader go when it is dropped, at the latest.
+        let go_on = go_on;
+        scope.spawn(move || {
+            let _ = log.scan(Millis(0), &mut |_, _| {
+                begun.send(()).unwrap();
+                let _ = may_go_on.recv();
+                ControlFlow::Continue(())
+            });
+        });
+        let limit = Duration::from_secs(20);
+        has_begun.recv_timeout(limit).unwrap();
+        log.rotate();
+        write(log, 1);
+        scope.spawn(move || {
+            log.close();
+            closed.send(()).unwrap();
+        });
+        let ended = has_closed.recv_timeout(limit);
+        drop(go_on);
+        assert!(ended.is_ok(), "the end waits for a reader");
+    });
+    assert_eq!(log.sealed(), []);
+    drop(log);
+    let log = place.open();
+    until("sealing", || log.sealed().len() == 1);
+    assert_eq!(all(&log, 0).len(), 2);
 }
 
 /// A directory that was wiped or restored does not give out names that the admin log has.

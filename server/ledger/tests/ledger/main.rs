@@ -1,11 +1,13 @@
-//! The disk of Writ under test, in one binary: every engine against one contract, power cuts,
-//! kill -9, and the admin log with the rules on top.
+//! The disk of Writ under test: every engine against one contract, power cuts, and the admin log
+//! with the rules on top. kill -9 has a binary of its own.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
 mod engines;
 mod issuances;
-mod kill;
 mod power;
 mod random;
+mod within;
+
+use within::within;

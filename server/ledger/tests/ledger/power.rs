@@ -172,6 +172,7 @@ fn run(seed: u64, cuts: u64) -> (u64, u64) {
         let mut from = 0;
         while from < head {
             let events = engine.read(from, 1000, usize::MAX).unwrap();
+            assert!(!events.is_empty(), "seed {seed}, cut {cut}: {from} is lost");
             for (position, bytes) in &events {
                 assert_eq!(*bytes, entry(*position).bytes, "seed {seed}, cut {cut}");
             }

@@ -630,6 +630,40 @@ async fn signing_keys() {
     assert_eq!(reader.server.app.key_store.list().len(), stored);
 }
 
+/// A restored log with an older key store, say: the key is published and cannot sign.
+#[actix_web::test]
+async fn a_key_without_its_private_part_is_not_activated() {
+    let world = World::new().await;
+    let make = json!({ "algorithm": "ES256" });
+    let made = good(&world.post("/signing-keys", make).await, 201);
+    let kid = text(&made, "kid");
+    let path = format!("/signing-keys/{kid}");
+    world.server.app.discard_key(&kid.parse().unwrap()).await;
+    world.server.clock.advance(Duration::from_secs(3600));
+    let world = World {
+        token: world.server.admin_token(&world.server.admin).await,
+        ..world
+    };
+    let head = world.server.head();
+    let activate = format!("{path}/activate");
+    bad(&world.post(&activate, json!({})).await, 503, "unavailable");
+    assert_eq!(world.server.head(), head);
+    assert_eq!(good(&world.get(&path).await, 200)["state"], "published");
+    world.server.admin_token(&world.server.admin).await;
+    assert_eq!(world.server.app.unready(), None);
+
+    // Who may not ask does not hear of it.
+    let reader = World {
+        token: world.administrator(&[ManagementScope::KeysRead]).await,
+        ..world
+    };
+    bad(
+        &reader.post(&activate, json!({})).await,
+        403,
+        "scope_missing",
+    );
+}
+
 #[actix_web::test]
 async fn one_token_is_revoked() {
     let world = World::new().await;
@@ -1918,6 +1952,7 @@ async fn pages_join_to_the_whole_list() {
     let as_of = world.server.head() - 1;
     let (mut joined, mut after) = (Vec::new(), String::new());
     loop {
+        assert!(joined.len() <= 8, "the pages have no end");
         let page = format!("/applications?limit=3&as_of={as_of}{after}");
         let page = good(&world.get(&page).await, 200);
         joined.extend(page["items"].as_array().unwrap().clone());
@@ -2079,6 +2114,7 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
         },
         Denial::NothingToGrant,
         Denial::TooManyResources,
+        Denial::TooManyScopes { count: 101 },
         Denial::ResourceUnauthorized {
             resource: "x".into(),
         },
@@ -2130,7 +2166,14 @@ fn whatever_comes_in_is_answered() {
         Just("traceparent"),
     ];
     let strategy = (method, path, query, header, "[ -~]{0,12}", "[\\PC]{0,20}");
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
+    // A server that does not answer must fail this soon, and not at every step of shrinking.
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 200,
+        max_shrink_iters: 200,
+        max_shrink_time: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     let checked = runner.run(&strategy, |(method, path, query, header, value, body)| {
         let uri = format!("/api/v1{path}?{query}");
         prop_assume!(uri.parse::<actix_web::http::Uri>().is_ok());
@@ -2139,7 +2182,11 @@ fn whatever_comes_in_is_answered() {
             .insert_header(("authorization", format!("Bearer {}", world.token)))
             .insert_header((header, value))
             .set_payload(body);
-        let answer = runtime.block_on(world.server.send(request));
+        let answer = runtime.block_on(async {
+            let limit = Duration::from_secs(30);
+            tokio::time::timeout(limit, world.server.send(request)).await
+        });
+        let answer = answer.map_err(|_| TestCaseError::fail(format!("no answer to {uri}")))?;
         let status = answer.status.as_u16();
         let behind = answer.json()["code"] == "behind";
         prop_assert!(status < 500 || behind, "{method} {uri}: {status}");
