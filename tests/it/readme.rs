@@ -68,17 +68,13 @@ fn page(path: &str) -> Vec<(Mark, String)> {
 
 /// Whether policies can be compiled here.
 fn can_compile_policies(checks: &str) -> bool {
-    let target = "wasm32-unknown-unknown";
-    let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", target]);
-    let added = outside::have(&["rustup"], checks)
-        && Process::run("rustup", rustup, Duration::from_secs(120))
-            .status
-            .success();
-    if !added {
-        outside::left_out(checks, &format!("`rustup target add {target}` failed"));
+    match writ_policy_test::wasm::target() {
+        Ok(()) => true,
+        Err(error) => {
+            outside::left_out(checks, &error.to_string());
+            false
+        }
     }
-    added
 }
 
 #[test]

@@ -92,10 +92,11 @@ pub async fn trace<B: MessageBody + 'static>(
         finish(answer.headers_mut(), id, manners);
         return Ok(request.into_response(answer).map_into_right_body());
     }
+    let timeout = patience(&request, manners);
     let held = Held::take(&mut request);
     let work = telemetry::of_request(id, next.call(request));
     // The request itself is gone when time runs out, so that answer travels as an error.
-    let answered = match tokio::time::timeout(manners.timeout, work).await {
+    let answered = match tokio::time::timeout(timeout, work).await {
         Ok(response) => Ok(response?),
         Err(_) => {
             let detail = "the request took too long to arrive or to answer";
@@ -146,6 +147,17 @@ fn finish(headers: &mut HeaderMap, id: RequestId, manners: Manners) {
     if manners.strict_transport {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+}
+
+/// How long a request may take in all. One that uploads a policy waits for the compiler too, for
+/// which `writ_sandbox::CompilerLimits` has limits of its own: what is wrong with a module is worth
+/// waiting for.
+fn patience(request: &ServiceRequest, manners: Manners) -> Duration {
+    const COMPILING: Duration = Duration::from_secs(75);
+    match request.path().ends_with("/api/v1/policies") {
+        true => manners.timeout + COMPILING,
+        false => manners.timeout,
     }
 }
 
