@@ -230,7 +230,8 @@ fn a_wrong_start_is_refused_with_its_cause() {
 
     std::fs::write(
         &config,
-        "data_dir = \"empty\"\nissuer = \"https://login.example\"\nhttp.plain = true\n",
+        "data_dir = \"empty\"\nissuer = \"https://login.example\"\nops.listen = \"127.0.0.1:0\"\n\
+         [http]\nplain = true\nlisten = \"127.0.0.1:0\"\n",
     )
     .unwrap();
     std::fs::create_dir(here.join("empty")).unwrap();

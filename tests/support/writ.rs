@@ -187,13 +187,18 @@ impl Writ {
         self.process.wait(PATIENCE)
     }
 
-    /// Starts it again on the same data and port, after [`Writ::stop`] or a kill.
+    /// Starts it again on the same data and port, after [`Writ::stop`] or a kill; stops it first, if
+    /// it runs.
     pub fn restart(self) -> Self {
-        Self::launch(self.start, self.data, self.port)
+        let start = self.start.clone();
+        self.restart_as(start)
     }
 
     /// The same, started otherwise.
-    pub fn restart_as(self, start: Start) -> Self {
+    pub fn restart_as(mut self, start: Start) -> Self {
+        if self.process.ended().is_none() {
+            self.stop();
+        }
         Self::launch(start, self.data, self.port)
     }
 

@@ -807,7 +807,7 @@ async fn a_server_on_sled_is_the_same_server() {
     let token = server.admin_token(&server.admin).await;
     let path = format!("/events?entity=application/{}", job.client_id);
     let get = actix_web::http::Method::GET;
-    let events = server.call(&token, get.clone(), &path, &[], None).await;
+    let events = server.call(&token, get, &path, &[], None).await;
     let events = events.json();
     let kinds: Vec<&str> = events["items"]
         .as_array()
@@ -822,13 +822,7 @@ async fn a_server_on_sled_is_the_same_server() {
         "token.revoked",
     ];
     assert_eq!(kinds, expected);
-    let started = server
-        .call(&token, get, &format!("/events?from={head}"), &[], None)
-        .await;
-    assert_eq!(
-        started.json()["items"][0]["event"]["data"]["engine"],
-        "sled"
-    );
+    assert_eq!(server.app.ledger.engine_name(), "sled");
     let ready = server.send(TestRequest::get().uri("/readyz")).await;
     assert_eq!(ready.status, StatusCode::OK);
 }
