@@ -568,16 +568,13 @@ mod cache {
         let roomy = with(1 << 30);
         roomy.load(&honest()).unwrap();
         let used = only_file(directory.path());
-        // Older than what comes next, until it is used again.
-        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
-        let age = |path: &Path| {
-            fs::File::open(path)
-                .unwrap()
-                .set_modified(long_ago)
-                .unwrap()
-        };
-        age(&used);
         roomy.load(&hostile("unreachable")).unwrap();
+        // All are as old, until one is used again.
+        for entry in fs::read_dir(directory.path()).unwrap() {
+            let file = fs::File::open(entry.unwrap().path()).unwrap();
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
+            file.set_modified(long_ago).unwrap();
+        }
         roomy.load(&honest()).unwrap();
         let room_for_two = fs::metadata(&used).unwrap().len() * 5 / 2;
         with(room_for_two).load(&hostile("divide_by_zero")).unwrap();
