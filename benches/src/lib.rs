@@ -13,9 +13,9 @@ use writ::config::{ByteSize, Config, Issuer};
 use writ::credentials::Secret;
 use writ::issue::{PresentedCredentials, Request};
 use writ_core::{
-    Actor, Algorithm, ApplicationId, Ask, Command, GrantMode, Judgement, Labels, NewScope,
-    NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId, SettingsChange,
-    Submission, TokenProfile, TokenSettings,
+    Actor, Algorithm, ApplicationId, Ask, Command, GrantMode, Labels, NewScope, NewSecret,
+    PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId, SettingsChange, Submission,
+    TokenProfile, TokenSettings,
 };
 use writ_sandbox::SandboxConfig;
 
@@ -125,7 +125,7 @@ impl World {
         );
         let application = self.client_id.parse().expect("an id");
         for number in bound..policies {
-            let caps = format!("*:publish={}", 300 + number);
+            let caps = format!("*={}", 300 + number);
             let settings = [("caps".into(), PolicyValue::Texts(vec![caps.into()]))].into();
             let pin = app.policies.prepare(digest, &settings).expect("ready");
             let target = match number % 2 {
@@ -138,12 +138,7 @@ impl World {
                     target,
                     mode: PolicyMode::Enforce,
                     order: 100,
-                    judgement: Judgement {
-                        policy: digest,
-                        settings,
-                        settings_digest: pin.settings_digest(),
-                        claims: Vec::new(),
-                    },
+                    judgement: pin.judgement(settings, Vec::new()),
                 },
             );
             // As the server does after each such event.

@@ -7,7 +7,8 @@
 /// The address of the caller: IPv4 or IPv6 as text. Behind a trusted proxy, the address that the
 /// proxy saw.
 pub const NET_IP: &str = "net.ip";
-/// The header `User-Agent`, as text: whatever the caller wrote there.
+/// The header `User-Agent`, as text: the first 256 characters of what the caller wrote there. Not
+/// known when it is not there once, is not visible ASCII, or has a secret or a token in it.
 pub const HTTP_USER_AGENT: &str = "http.user_agent";
 /// SHA-256 of the caller's certificate (RFC 8705), as base64url text without padding.
 pub const TLS_CLIENT_CERT_SHA256: &str = "tls.client_cert.sha256";

@@ -35,7 +35,7 @@ pub struct App {
     pub policies: Arc<Policies>,
     /// Leave to have a module in memory that waits for the compiler.
     pub(crate) uploads: Semaphore,
-    /// Leave to compile: one at a time, and the others wait without a thread.
+    /// Leave to compile, or to try settings: one at a time, and the others wait without a thread.
     pub(crate) compiling: Semaphore,
     /// Leave to ask policies for a preview, so that tokens always find a sandbox.
     pub(crate) previews: Semaphore,
@@ -51,7 +51,7 @@ pub struct App {
     pub random: Arc<dyn Random>,
     /// Keys parsed for use, of the published index.
     pub(crate) keys: ArcSwap<KeyRing>,
-    pub(crate) draining: AtomicBool,
+    pub(crate) draining: Arc<AtomicBool>,
     pub(crate) closed: AtomicBool,
     /// Leave to replay a past state for a reader.
     pub(crate) replays: Semaphore,

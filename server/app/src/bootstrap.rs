@@ -306,7 +306,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         ids,
         random,
         keys: ArcSwap::from_pointee(KeyRing::empty()),
-        draining: AtomicBool::new(false),
+        draining: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
         replays: Semaphore::new(1),
         in_flight: AtomicUsize::new(0),
@@ -317,7 +317,8 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     replace_lost_keys(&app)?;
     app.forget_stray_keys();
     app.follow_bindings();
-    app.policies.catch_up(&app.index(), POLICIES_PATIENCE);
+    app.policies
+        .catch_up(&app.index(), POLICIES_PATIENCE, || false);
     app.follow_bindings();
     Ok(app)
 }

@@ -8,9 +8,9 @@ use crate::credentials_file::CredentialsFile;
 use crate::policies::PolicyFault;
 use std::path::{Path, PathBuf};
 use writ_core::{
-    Actor, Algorithm, ApiId, ApplicationId, Command, GrantMode, Judgement, Labels, NewScope,
-    NewSecret, PolicyMode, PolicyTarget, PolicyValue, ScopeName, SecretId, Submission,
-    TokenProfile, TokenSettings,
+    Actor, Algorithm, ApiId, ApplicationId, Command, GrantMode, Labels, NewScope, NewSecret,
+    PolicyMode, PolicyTarget, PolicyValue, ScopeName, SecretId, Submission, TokenProfile,
+    TokenSettings,
 };
 
 /// The identifier of the demo's API resource: the audience of its tokens.
@@ -138,12 +138,7 @@ fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
     )?;
     let settings = [("caps".into(), PolicyValue::Texts(vec![CAP.into()]))].into();
     let pin = app.policies.prepare(digest, &settings).map_err(fault)?;
-    let judgement = Judgement {
-        policy: digest,
-        settings,
-        settings_digest: pin.settings_digest(),
-        claims: Vec::new(),
-    };
+    let judgement = pin.judgement(settings, Vec::new());
     execute(
         app,
         Command::BindPolicy {

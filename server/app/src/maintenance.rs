@@ -4,6 +4,7 @@
 
 use crate::app::{App, ExecuteError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use writ_core::{Actor, Algorithm, Command, KeyState, Millis, Refusal, SigningKey, Submission};
 
@@ -37,7 +38,9 @@ async fn catch_up(app: &App) {
         return;
     }
     let (policies, index) = (Arc::clone(&app.policies), app.index());
-    let tried = tokio::task::spawn_blocking(move || policies.catch_up(&index, EVERY)).await;
+    let draining = Arc::clone(&app.draining);
+    let stop = move || draining.load(Ordering::SeqCst);
+    let tried = tokio::task::spawn_blocking(move || policies.catch_up(&index, EVERY, stop)).await;
     if let Err(error) = tried {
         tracing::error!(%error, "bound policies could not be made ready");
     }

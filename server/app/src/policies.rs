@@ -121,6 +121,8 @@ pub struct Policies {
     ready: ArcSwap<Ready>,
     /// Held by whoever replaces what is ready, so that none overwrites what another added.
     wanted: Mutex<Wanted>,
+    /// Bound policies that could not be made ready when that was last tried.
+    failed: Mutex<HashSet<PolicyDigest>>,
 }
 
 impl std::fmt::Debug for Policies {
@@ -140,10 +142,16 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// SHA-256 of the settings with defaults filled in.
+    /// What a binding names to have this asked, with these settings as they were given.
     #[must_use]
-    pub fn settings_digest(&self) -> [u8; 32] {
-        self.key.1
+    pub fn judgement(&self, settings: PolicySettings, claims: Vec<Box<str>>) -> Judgement {
+        let (policy, settings_digest) = self.key;
+        Judgement {
+            policy,
+            settings,
+            settings_digest,
+            claims,
+        }
     }
 }
 
@@ -196,6 +204,7 @@ impl Policies {
             blobs: Blobs::open(data)?,
             ready: ArcSwap::default(),
             wanted: Mutex::default(),
+            failed: Mutex::default(),
         })
     }
 
@@ -323,17 +332,34 @@ impl Policies {
     }
 
     /// Makes ready what the bindings of an index ask and is not: at a start, and later what failed
-    /// then. Stops when it has taken this long. Blocks.
-    pub fn catch_up(self: &Arc<Self>, index: &Index, patience: Duration) {
+    /// then, those that have not failed before first. Begins no other when it has taken this long,
+    /// or is told to stop. Blocks.
+    pub fn catch_up(self: &Arc<Self>, index: &Index, patience: Duration, stop: impl Fn() -> bool) {
         let watch = Stopwatch::start();
         let judgements = index.policy_bindings(None).flat_map(|one| one.judgements());
-        for judgement in judgements.filter(|judgement| self.get(judgement).is_none()) {
-            if watch.elapsed() > patience {
+        let mut missing: Vec<&Judgement> = judgements
+            .filter(|judgement| self.get(judgement).is_none())
+            .collect();
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.sort_by_key(|judgement| failed.contains(&judgement.policy));
+        let mut tried = HashSet::new();
+        for judgement in missing {
+            let policy = judgement.policy;
+            if watch.elapsed() > patience || stop() {
                 return;
             }
+            // Once a pass: what makes a policy fail is dear to find out.
+            if tried.contains(&policy) {
+                continue;
+            }
             // It is wanted by then, so it stays although nobody holds it.
-            if let Err(fault) = self.prepare(judgement.policy, &judgement.settings) {
-                tracing::error!(policy = %judgement.policy, %fault, "a bound policy cannot be asked");
+            match self.prepare(policy, &judgement.settings) {
+                Ok(_) => drop(failed.remove(&policy)),
+                Err(fault) => {
+                    tracing::error!(%policy, %fault, "a bound policy cannot be asked");
+                    tried.insert(policy);
+                    failed.insert(policy);
+                }
             }
         }
     }

@@ -521,7 +521,7 @@ impl Metrics {
         let log_head = gauge("log_head_position", "Position of the newest event");
         let policies_unavailable = gauge(
             "policies_unavailable",
-            "Bindings whose policy cannot be asked: their tokens are refused",
+            "Bindings whose policy cannot be asked; those that are enforced refuse their tokens",
         );
         let sandboxes_in_use = gauge("policy_sandboxes_in_use", "Verdicts being made");
         let issuance_waiting = gauge("issuance_waiting", "Records waiting for their commit");

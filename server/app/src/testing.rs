@@ -327,13 +327,8 @@ impl TestServer {
         .await;
         let settings = PolicySettings::new();
         let pin = blocking(|| policies.prepare(policy, &settings)).expect("ready");
-        let judgement = Judgement {
-            policy,
-            settings,
-            settings_digest: pin.settings_digest(),
-            claims: claims.iter().map(|claim| (*claim).into()).collect(),
-        };
-        (judgement, pin)
+        let claims = claims.iter().map(|claim| (*claim).into()).collect();
+        (pin.judgement(settings, claims), pin)
     }
 
     /// Carries out a command as an operator, without HTTP.

@@ -229,6 +229,12 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
                 .filter(|guard| !old.contains(guard))
                 .collect()
         }
+        // Policies are told the names of roles. Only administrators can outrank anybody.
+        Event::RoleRenamed(e) => after
+            .administrators()
+            .filter(|app| app.roles.contains(&e.id))
+            .map(|app| app.id)
+            .collect(),
         Event::PolicyBindingCreated(e) => judged(after, e.target),
         Event::PolicyBindingChanged(e) => judged(after, e.target),
         Event::PolicyBindingRemoved(e) => judged(after, e.target),
@@ -252,7 +258,6 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         | Event::ApplicationTokensCut(_)
         | Event::GrantRemoved(_)
         | Event::RoleCreated(_)
-        | Event::RoleRenamed(_)
         | Event::RoleScopesChanged(_)
         | Event::RoleRemoved(_)
         | Event::SigningKeyMade(_)

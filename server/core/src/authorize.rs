@@ -3,8 +3,8 @@
 
 use crate::{
     Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, Name,
-    OmittedScopes, PolicyBinding, PolicyTarget, Position, ScopeBits, ScopeName, TokenType,
-    UnauthorizedScopes, limits,
+    OmittedScopes, PolicyBinding, PolicyMode, PolicyTarget, Position, ScopeBits, ScopeName,
+    TokenType, UnauthorizedScopes, limits,
 };
 use std::sync::Arc;
 
@@ -235,14 +235,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
     }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
     let version = version(index, application, &apis, first.algorithm);
-    let bindings: Vec<Arc<PolicyBinding>> = targets(application, &apis)
-        .flat_map(|target| index.bound(target).iter().cloned())
-        .collect();
-    if bindings.len() > limits::POLICIES_PER_TOKEN {
-        return Err(Denial::TooManyPolicies {
-            count: bindings.len(),
-        });
-    }
+    let bindings = bindings(index, application, &apis)?;
     Ok(Entitled {
         bindings,
         roles: role_names(index, application),
@@ -293,6 +286,31 @@ fn version(
         .chain([application.version, index.settings().version])
         .max()
         .unwrap_or_default()
+}
+
+/// The policies that judge a token. Of too many the shadows are left out, which decide nothing.
+fn bindings(
+    index: &Index,
+    application: &Application,
+    apis: &[Arc<ApiResource>],
+) -> Result<Vec<Arc<PolicyBinding>>, Denial> {
+    let mut bindings: Vec<Arc<PolicyBinding>> = targets(application, apis)
+        .flat_map(|target| index.bound(target).iter().cloned())
+        .collect();
+    let most = limits::POLICIES_PER_TOKEN;
+    if bindings.len() > most {
+        let obeyed = |one: &Arc<PolicyBinding>| one.mode == PolicyMode::Enforce;
+        let count = bindings.iter().filter(|one| obeyed(one)).count();
+        let mut room = most
+            .checked_sub(count)
+            .ok_or(Denial::TooManyPolicies { count })?;
+        bindings.retain(|one| {
+            let stays = obeyed(one) || room > 0;
+            room -= usize::from(stays && !obeyed(one));
+            stays
+        });
+    }
+    Ok(bindings)
 }
 
 fn role_names(index: &Index, application: &Application) -> Vec<Name> {

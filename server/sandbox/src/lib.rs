@@ -177,8 +177,9 @@ impl Sandbox {
             Some(artefact) => artefact,
             None => self.0.compile(module, &digest)?,
         };
+        // It was compiled for this very engine: what cannot be loaded is no fault of the module.
         let component = deserialize(&self.0.engine, &artefact)
-            .map_err(|error| Rejected::because(format!("cannot be loaded: {error:#}")))?;
+            .map_err(|error| LoadError::Unavailable(format!("cannot be loaded: {error:#}")))?;
         Policy::load(&component, digest, Arc::clone(&self.0))
     }
 

@@ -52,6 +52,12 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
 /// there. What will be refused is not stored.
 pub(super) async fn upload(app: Arc<App>, call: Call) -> Outcome {
     call.require(ManagementScope::PoliciesUpload)?;
+    if let Some(earlier) = change::earlier(&app, &call)? {
+        return match made(&earlier) {
+            Some(Entity::Policy(digest)) => uploaded(&call, &earlier, digest, 201),
+            _ => Err(Failure::Gone),
+        };
+    }
     let Ok(_place) = app.uploads.try_acquire() else {
         return Err(Failure::Busy("too many policies are being uploaded"));
     };
@@ -77,15 +83,15 @@ pub(super) async fn upload(app: Arc<App>, call: Call) -> Outcome {
         blocking(&app, move |app| Ok(app.policies.keep(&module)?)).await?;
     }
     let receipt = execute(&app, &call, command).await?;
+    uploaded(&call, &receipt, digest, if new { 201 } else { 200 })
+}
+
+fn uploaded(call: &Call, receipt: &Receipt, digest: PolicyDigest, status: u16) -> Outcome {
     let policy = receipt.index.policy(digest).ok_or(Failure::Gone)?;
     let answer = Answer::json(&view(policy))
         .version(policy.version)
         .location(call.location(&format!("/policies/{digest}")));
-    Answer {
-        status: if new { 201 } else { 200 },
-        ..answer
-    }
-    .at(receipt.position())
+    Answer { status, ..answer }.at(receipt.position())
 }
 
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
@@ -227,10 +233,8 @@ pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
     }
     // What could come back is ready as a rule; if it is not, that must be known before.
     let index = app.index();
-    let previous = index
-        .policy_binding(id)
-        .and_then(|binding| binding.previous.as_deref());
-    let _ready = match previous {
+    let old = find_binding(&call, &index)?;
+    let _ready = match old.previous.as_deref() {
         Some(previous) => {
             let wanted = Wanted {
                 policy: previous.policy,
@@ -242,7 +246,10 @@ pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
         None => None,
     };
     let command = Command::RollBackPolicyBinding { id };
-    changed(&execute(&app, &call, command).await?, id)
+    changed(
+        &expecting(&app, &call, command, Some(old.version)).await?,
+        id,
+    )
 }
 
 pub(super) async fn unbind(app: Arc<App>, call: Call) -> Outcome {
@@ -281,14 +288,11 @@ async fn prepare(app: &Arc<App>, wanted: Wanted) -> Result<ReadyJudgement, Failu
         });
     }
     let given = settings.clone();
+    let turn = app.compiling.acquire().await;
+    let _turn = turn.map_err(|_| Failure::Internal)?;
     let pin = blocking(app, move |app| Ok(app.policies.prepare(policy, &given)?)).await?;
     Ok(ReadyJudgement {
-        judgement: Judgement {
-            policy,
-            settings,
-            settings_digest: pin.settings_digest(),
-            claims,
-        },
+        judgement: pin.judgement(settings, claims),
         _pin: pin,
     })
 }

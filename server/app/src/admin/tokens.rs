@@ -1,7 +1,7 @@
 //! `/tokens/revoke` and the token preview.
 
 use super::applications::find;
-use super::call::{Call, optional, text};
+use super::call::{AsOf, Call, optional, text};
 use super::change::change as execute;
 use super::failure::shortened;
 use super::policies::policy_name;
@@ -58,13 +58,17 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
     };
     let opinions = hear(&app, &call, &index, &entitled, &asked.attributes).await?;
     let (records, terms) = panel::conclude(&entitled, &opinions);
-    // What policies say for auditors is not for everybody who may see applications.
+    // What policies say for auditors, and what shadows say at all, is not for everybody who may see
+    // applications.
     let whole = call.require(ManagementScope::AuditRead).is_ok()
         || call.require(ManagementScope::PoliciesRead).is_ok();
     let verdicts: Vec<api::PolicyVerdict> = opinions
         .iter()
-        .zip(records)
-        .map(|(opinion, record)| verdict(&index, opinion, record, whole))
+        .filter_map(|opinion| {
+            let id = opinion.binding.id.to_string();
+            let record = records.iter().find(|record| *record.binding == *id)?;
+            (whole || !record.shadow).then(|| verdict(&index, opinion, record.clone(), whole))
+        })
         .collect();
     let preview = match terms {
         Ok(terms) => granted(&app, &index, &entitled, &terms, verdicts),
@@ -86,7 +90,8 @@ async fn hear(
 ) -> Result<Vec<Opinion>, Failure> {
     let facts = GivenFacts::read(attributes)?;
     let at = match call.as_of {
-        Some(_) => index.last_at(),
+        Some(AsOf::Time(time)) => time,
+        Some(AsOf::Position(_)) => index.last_at(),
         None => app.now(),
     };
     let (id, entitled) = (Jti(app.ids.next_id()), entitled.clone());

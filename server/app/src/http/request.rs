@@ -6,7 +6,7 @@ use super::problem;
 use super::unread::Held;
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::credentials::looks_like_secret;
+use crate::credentials::hides_secret;
 use crate::net::TrustedProxies;
 use crate::telemetry::{self, Endpoint, RequestId, TraceContext};
 use actix_web::body::MessageBody;
@@ -224,10 +224,7 @@ pub fn user_agent(request: &HttpRequest) -> Option<&str> {
     let (first, None) = (values.next()?, values.next()) else {
         return None;
     };
-    // Visible ASCII only.
-    let text = first.to_str().ok()?;
-    let text = text.get(..BYTES.min(text.len()))?;
-    // A credential in the wrong header is nobody's to judge by, or to keep.
-    let secret = |word: &str| looks_like_secret(word) || word.starts_with("eyJ");
-    (!text.split([' ', '/', ';', '(', ')']).any(secret)).then_some(text)
+    // Visible ASCII only. A credential in the wrong header is nobody's to judge by, or to keep.
+    let text = first.to_str().ok().filter(|text| !hides_secret(text))?;
+    text.get(..BYTES.min(text.len()))
 }

@@ -16,8 +16,8 @@ use writ_sandbox::{
 const CLAIMS_BYTES: usize = 8 * 1024;
 /// All verdicts of one issuance, as they are recorded, in bytes: the rest of a record fits beside.
 const RECORD_BYTES: usize = 24 * 1024;
-/// The fuel of all policies of one token, some milliseconds of a processor: the thread that asks
-/// them serves others too. Honest policies use a hundredth each.
+/// When the policies of one token have used so much fuel, some milliseconds of a processor, no more
+/// are asked: the thread that asks them serves others too. Honest policies use a hundredth each.
 const FUEL_PER_TOKEN: u64 = 4 * writ_sandbox::FUEL;
 
 /// What the policies are asked about.
@@ -141,13 +141,18 @@ pub fn hear(
     let input = request.digest();
     let all = std::mem::take(&mut request.attributes);
     let mut opinions = Vec::with_capacity(bindings.len());
-    let mut spent = 0u64;
+    // Apart for those that are obeyed and the shadows: a shadow takes nothing from anybody.
+    let (mut spent, mut spent_by_shadows) = (0u64, 0u64);
     for (binding, prepared) in bindings.iter().zip(&prepared) {
+        let spent = match binding.mode {
+            PolicyMode::Enforce => &mut spent,
+            PolicyMode::Shadow => &mut spent_by_shadows,
+        };
         let evaluation = match prepared {
             None => not_asked(Trouble::Sandbox {
                 reason: "the policy is not ready".to_owned(),
             }),
-            Some(_) if spent >= FUEL_PER_TOKEN => not_asked(Trouble::OutOfFuel),
+            Some(_) if *spent >= FUEL_PER_TOKEN => not_asked(Trouble::OutOfFuel),
             Some(prepared) => {
                 let reads =
                     |named: &&Named| prepared.reads.iter().any(|fact| fact.name() == named.name);
@@ -155,7 +160,7 @@ pub fn hear(
                 prepared.policy.evaluate(&request, &prepared.settings)
             }
         };
-        spent = spent.saturating_add(evaluation.fuel);
+        *spent = spent.saturating_add(evaluation.fuel);
         opinions.push(Opinion {
             answer: evaluation
                 .result
@@ -343,7 +348,7 @@ pub(super) fn recorded_map(named: &[Named]) -> Map<String, Json> {
 
 /// What the answers come to, and how they are recorded. What policies say is in force only if it can
 /// be shown later, so that those that are obeyed and say more than a record holds deny. A shadow
-/// that says too much is recorded without what it said, and decides nothing.
+/// that says too much is recorded without what it said, or not at all, and decides nothing.
 pub fn conclude(
     entitled: &Entitled,
     opinions: &[Opinion],
@@ -353,31 +358,39 @@ pub fn conclude(
     if opinions.iter().map(at_most).sum::<usize>() <= RECORD_BYTES {
         return (whole.collect(), terms);
     }
-    let both: Vec<_> = whole.map(|whole| (shortened(&whole), whole)).collect();
     let size = |record: &PolicyRecord| {
-        serde_json::to_vec(record).map_or(RECORD_BYTES + 1, |json| json.len())
+        serde_json::to_vec(record).map_or(RECORD_BYTES + 1, |json| json.len() + 1)
     };
-    let least = both.iter().map(|(short, whole)| match whole.shadow {
-        true => size(short),
-        false => size(whole),
-    });
-    let Some(mut left) = RECORD_BYTES.checked_sub(least.sum()) else {
-        let records = both.into_iter().map(|(short, _)| short).collect();
-        return (records, terms.and(Err(Objection::TooMuch)));
+    let whole: Vec<PolicyRecord> = whole.collect();
+    let obeyed = whole.iter().filter(|record| !record.shadow);
+    let mut left = RECORD_BYTES.checked_sub(obeyed.map(size).sum());
+    let terms = match left {
+        Some(_) => terms,
+        None => terms.and(Err(Objection::TooMuch)),
     };
-    let fitted = both.into_iter().map(|(short, whole)| {
-        if !whole.shadow {
-            return whole;
-        }
-        match left.checked_sub(size(&whole).saturating_sub(size(&short))) {
-            Some(rest) => {
-                left = rest;
-                whole
+    let mut records = Vec::with_capacity(whole.len());
+    for record in whole {
+        match &mut left {
+            None => records.push(shortened(record)),
+            Some(_) if !record.shadow => records.push(record),
+            Some(left) => {
+                let whole_size = size(&record);
+                let (record, size) = match whole_size <= *left {
+                    true => (record, whole_size),
+                    false => {
+                        let short = shortened(record);
+                        let size = size(&short);
+                        (short, size)
+                    }
+                };
+                if let Some(rest) = left.checked_sub(size) {
+                    *left = rest;
+                    records.push(record);
+                }
             }
-            None => short,
         }
-    });
-    (fitted.collect(), terms)
+    }
+    (records, terms)
 }
 
 /// No less than what an answer takes in a record, in bytes: JSON writes some characters as six.
@@ -416,15 +429,24 @@ fn at_most(opinion: &Opinion) -> usize {
     FRAME + ESCAPED * said
 }
 
-/// A verdict without what was said.
-fn shortened(record: &PolicyRecord) -> PolicyRecord {
+/// A verdict without what was said. A denial stays one, with its code.
+fn shortened(record: PolicyRecord) -> PolicyRecord {
+    const LEFT_OUT: &str = "left out: the policies say more than a record holds";
+    let verdict = match record.verdict {
+        Verdict::Deny { code, .. } => Verdict::Deny {
+            code,
+            reason: LEFT_OUT.into(),
+            description: None,
+        },
+        Verdict::Permit { .. } | Verdict::Fault { .. } => Verdict::Fault {
+            code: "too_much".into(),
+            reason: LEFT_OUT.into(),
+        },
+    };
     PolicyRecord {
         notes: Vec::new(),
-        verdict: Verdict::Fault {
-            code: "too_much".into(),
-            reason: "the policies say more than a record holds".into(),
-        },
-        ..record.clone()
+        verdict,
+        ..record
     }
 }
 
@@ -665,10 +687,15 @@ mod tests {
         let (records, terms) = conclude(&entitled(), &[talks(enforce, 3), talks(enforce, 3)]);
         assert_eq!(terms, Err(Objection::TooMuch));
         assert!(records.iter().all(is_short));
-        // A denial stays one, with what it tells the application.
+        // A denial stays one, in the record too, with what it tells the application.
         let said = denies(Some("not now"));
-        let (_, terms) = conclude(&entitled(), &[talks(enforce, 4), talks(enforce, 4), said]);
+        let (records, terms) = conclude(&entitled(), &[talks(enforce, 4), talks(enforce, 4), said]);
         assert_eq!(terms, Err(Objection::Denied(Some("not now".to_owned()))));
+        let denial = &records[2].verdict;
+        assert!(
+            matches!(denial, Verdict::Deny { code, .. } if &**code == "outside"),
+            "{denial:?}"
+        );
         // Shadows decide nothing, and give way to those that are obeyed.
         let shadows = [
             talks(shadow, 4),

@@ -815,6 +815,20 @@ fn only_the_peer_of_all_administrators_has_the_management_api_judged() {
         .then_accepted();
 }
 
+/// Policies may judge by the name of a role.
+#[test]
+fn nobody_renames_a_role_of_a_mightier_application() {
+    let rename = Command::ChangeRole {
+        id: ROLE,
+        name: Some(parse("Writers")),
+        scopes: None,
+    };
+    office()
+        .when(clerk(), rename.clone())
+        .then_refused(outranked());
+    office().when(admin(), rename).then_accepted();
+}
+
 /// Whoever may register API resources and not unbind policies does not get rid of one by
 /// registering what it judges anew.
 #[test]

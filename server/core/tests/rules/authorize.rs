@@ -677,6 +677,24 @@ fn a_token_has_no_more_policies_than_its_record_holds() {
     let count = 5 * limits::BINDINGS_PER_TARGET;
     let denial = authorize(&log.index, JOB, ask).expect_err("too many");
     assert_eq!(denial, Denial::TooManyPolicies { count });
+    // Shadows decide nothing: those that are too many are not asked.
+    let shadows: Vec<BindingId> = log.index.bound(apis[2]).iter().map(|one| one.id).collect();
+    for id in shadows {
+        let shadow = Command::ChangePolicyBinding {
+            id,
+            mode: Some(PolicyMode::Shadow),
+            order: None,
+            judgement: None,
+        };
+        log.run(&admin(), shadow);
+    }
+    let all = asked(&log, "courses:publish reports:read open:use", &three);
+    assert_eq!(all.bindings.len(), limits::POLICIES_PER_TOKEN);
+    assert!(
+        all.bindings
+            .iter()
+            .all(|one| one.mode == PolicyMode::Enforce)
+    );
 }
 
 #[test]

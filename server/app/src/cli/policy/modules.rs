@@ -65,12 +65,17 @@ pub struct Remove {
     connection: Connection,
 }
 
+/// The least that a push waits: the server compiles the module, one after another's.
+const COMPILING_SECONDS: u64 = 90;
+
 impl Push {
     /// Pushes it.
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
         let path = file::module(&self.module)?;
         let module = file::read(&path)?;
-        let mut client = Client::open(&self.connection)?;
+        let mut connection = self.connection;
+        connection.timeout = connection.timeout.max(COMPILING_SECONDS);
+        let mut client = Client::open(&connection)?;
         let call = Call::create(&["policies"], self.creation).content("application/wasm", module);
         let answer = client.send(call)?;
         let policy: Policy = parse(&answer.value)?;

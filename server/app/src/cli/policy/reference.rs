@@ -26,7 +26,7 @@ pub enum Reference {
     Beginning(String),
     /// A name: its newest upload, where one must be chosen.
     Name(String),
-    /// A name and a version: the newest upload with both.
+    /// A name and a version: the upload with both.
     Version {
         /// The name.
         name: String,

@@ -605,6 +605,11 @@ async fn the_policies_of_a_token_share_a_budget_of_fuel() {
         .collect();
     let all = writ_sandbox::FUEL;
     assert_eq!(fuel, [all, all, all, all, 0, 0, 0, 0]);
+    // Shadows take nothing from those that are obeyed, though they are asked first.
+    server
+        .bind(PolicyTarget::Server, ENFORCE, &honest(), &["tier"])
+        .await;
+    assert_eq!(claims(&asked(&server, &job).await)["tier"], "gold");
 }
 
 #[actix_web::test]
