@@ -226,6 +226,12 @@ impl Policies {
         self.ready.load().prepared.len()
     }
 
+    /// Whether it is there to be asked without compiling, with whatever settings. Never blocks.
+    #[must_use]
+    pub fn is_loaded(&self, digest: PolicyDigest) -> bool {
+        self.ready.load().policies.contains_key(&digest)
+    }
+
     /// What a binding asks, if it is ready. Never blocks.
     #[must_use]
     pub fn get(&self, judgement: &Judgement) -> Option<Arc<Prepared>> {
@@ -348,7 +354,7 @@ impl Policies {
             if watch.elapsed() > patience || stop() {
                 return;
             }
-            // Once a pass: what makes a policy fail is dear to find out.
+            // Once a pass: that a module is no good is dear to find out.
             if tried.contains(&policy) {
                 continue;
             }
@@ -357,7 +363,9 @@ impl Policies {
                 Ok(_) => drop(failed.remove(&policy)),
                 Err(fault) => {
                     tracing::error!(%policy, %fault, "a bound policy cannot be asked");
-                    tried.insert(policy);
+                    if !matches!(fault, PolicyFault::Settings(_)) {
+                        tried.insert(policy);
+                    }
                     failed.insert(policy);
                 }
             }

@@ -288,8 +288,14 @@ async fn prepare(app: &Arc<App>, wanted: Wanted) -> Result<ReadyJudgement, Failu
         });
     }
     let given = settings.clone();
-    let turn = app.compiling.acquire().await;
-    let _turn = turn.map_err(|_| Failure::Internal)?;
+    // Uploads of others do not hold up a rollback.
+    let _turn = match app.policies.is_loaded(policy) {
+        true => None,
+        false => {
+            let turn = app.compiling.acquire().await;
+            Some(turn.map_err(|_| Failure::Internal)?)
+        }
+    };
     let pin = blocking(app, move |app| Ok(app.policies.prepare(policy, &given)?)).await?;
     Ok(ReadyJudgement {
         judgement: pin.judgement(settings, claims),
