@@ -363,34 +363,22 @@ pub fn conclude(
     };
     let whole: Vec<PolicyRecord> = whole.collect();
     let obeyed = whole.iter().filter(|record| !record.shadow);
-    let mut left = RECORD_BYTES.checked_sub(obeyed.map(size).sum());
-    let terms = match left {
-        Some(_) => terms,
-        None => terms.and(Err(Objection::TooMuch)),
+    let Some(mut left) = RECORD_BYTES.checked_sub(obeyed.map(size).sum()) else {
+        let records = whole.into_iter().map(shortened).collect();
+        return (records, terms.and(Err(Objection::TooMuch)));
     };
-    let mut records = Vec::with_capacity(whole.len());
-    for record in whole {
-        match &mut left {
-            None => records.push(shortened(record)),
-            Some(_) if !record.shadow => records.push(record),
-            Some(left) => {
-                let whole_size = size(&record);
-                let (record, size) = match whole_size <= *left {
-                    true => (record, whole_size),
-                    false => {
-                        let short = shortened(record);
-                        let size = size(&short);
-                        (short, size)
-                    }
-                };
-                if let Some(rest) = left.checked_sub(size) {
-                    *left = rest;
-                    records.push(record);
-                }
-            }
+    let mut fits = |record: &PolicyRecord| {
+        let rest = left.checked_sub(size(record));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let fitted = whole.into_iter().filter_map(|record| {
+        if !record.shadow || fits(&record) {
+            return Some(record);
         }
-    }
-    (records, terms)
+        Some(shortened(record)).filter(&mut fits)
+    });
+    (fitted.collect(), terms)
 }
 
 /// No less than what an answer takes in a record, in bytes: JSON writes some characters as six.
