@@ -113,16 +113,8 @@ impl World {
         let app = &self.app;
         let index = app.index();
         let bound = index.policy_binding_count();
-        let (digest, descriptor) = app.policies.check(POLICY).expect("a policy");
-        app.policies.keep(POLICY).expect("kept");
-        execute(
-            app,
-            Command::UploadPolicy {
-                digest,
-                bytes: POLICY.len() as u64,
-                descriptor: Box::new(descriptor),
-            },
-        );
+        let (digest, upload) = app.policies.take(POLICY).expect("a policy");
+        execute(app, upload);
         let application = self.client_id.parse().expect("an id");
         for number in bound..policies {
             let caps = format!("*={}", 300 + number);

@@ -126,16 +126,8 @@ fn bind_policy(app: &App, api: ApiId) -> Result<(), BootstrapError> {
     if app.index().was_ever_bound(target) {
         return Ok(());
     }
-    let (digest, descriptor) = app.policies.check(POLICY).map_err(fault)?;
-    app.policies.keep(POLICY).map_err(fault)?;
-    execute(
-        app,
-        Command::UploadPolicy {
-            digest,
-            bytes: POLICY.len() as u64,
-            descriptor: Box::new(descriptor),
-        },
-    )?;
+    let (digest, upload) = app.policies.take(POLICY).map_err(fault)?;
+    execute(app, upload)?;
     let settings = [("caps".into(), PolicyValue::Texts(vec![CAP.into()]))].into();
     let pin = app.policies.prepare(digest, &settings).map_err(fault)?;
     let judgement = pin.judgement(settings, Vec::new());

@@ -13,8 +13,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use writ_core::{
-    Index, JsonText, Judgement, PolicyDescriptor, PolicyDigest, PolicyParameter, PolicySettings,
-    PolicyValue, PolicyValueKind,
+    Command, Index, JsonText, Judgement, PolicyDescriptor, PolicyDigest, PolicyParameter,
+    PolicySettings, PolicyValue, PolicyValueKind,
 };
 use writ_ledger::{Blobs, DataDir, Fault};
 use writ_sandbox::{
@@ -265,6 +265,22 @@ impl Policies {
     pub fn keep(&self, module: &[u8]) -> Result<(), PolicyFault> {
         self.blobs.put(module)?;
         Ok(())
+    }
+
+    /// Takes a module on behalf of nobody who could be refused: checks it, keeps it, and answers
+    /// with the command that makes it known. Blocks, perhaps for seconds.
+    ///
+    /// # Errors
+    /// See [`PolicyFault`].
+    pub fn take(&self, module: &[u8]) -> Result<(PolicyDigest, Command), PolicyFault> {
+        let (digest, descriptor) = self.check(module)?;
+        self.keep(module)?;
+        let command = Command::UploadPolicy {
+            digest,
+            bytes: module.len() as u64,
+            descriptor: Box::new(descriptor),
+        };
+        Ok((digest, command))
     }
 
     /// The module of a policy.

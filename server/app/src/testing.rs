@@ -317,14 +317,8 @@ impl TestServer {
     /// Uploads a policy and makes it ready, as long as the pin is held.
     pub(crate) async fn judgement(&self, module: &[u8], claims: &[&str]) -> (Judgement, Pin) {
         let policies = &self.app.policies;
-        let (policy, descriptor) = blocking(|| policies.check(module)).expect("a policy");
-        blocking(|| policies.keep(module)).expect("kept");
-        self.execute(Command::UploadPolicy {
-            digest: policy,
-            bytes: module.len() as u64,
-            descriptor: Box::new(descriptor),
-        })
-        .await;
+        let (policy, upload) = blocking(|| policies.take(module)).expect("a policy");
+        self.execute(upload).await;
         let settings = PolicySettings::new();
         let pin = blocking(|| policies.prepare(policy, &settings)).expect("ready");
         let claims = claims.iter().map(|claim| (*claim).into()).collect();
