@@ -208,20 +208,17 @@ fn changed_judgement(
     if asked.policy.is_none() && asked.settings.is_none() && asked.claims.is_none() {
         return Ok(None);
     }
-    Ok(Some(Wanted {
-        policy: match &asked.policy {
-            Some(policy) => text("policy", policy)?,
-            None => old.policy,
-        },
-        settings: match &asked.settings {
-            Some(given) => settings(given)?,
-            None => old.settings.clone(),
-        },
-        claims: match &asked.claims {
-            Some(given) => claims(given),
-            None => old.claims.clone(),
-        },
-    }))
+    let mut wanted = Wanted::from(old);
+    if let Some(given) = &asked.policy {
+        wanted.policy = text("policy", given)?;
+    }
+    if let Some(given) = &asked.settings {
+        wanted.settings = settings(given)?;
+    }
+    if let Some(given) = &asked.claims {
+        wanted.claims = claims(given);
+    }
+    Ok(Some(wanted))
 }
 
 pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
@@ -235,14 +232,7 @@ pub(super) async fn roll_back(app: Arc<App>, call: Call) -> Outcome {
     let index = app.index();
     let old = find_binding(&call, &index)?;
     let _ready = match old.previous.as_deref() {
-        Some(previous) => {
-            let wanted = Wanted {
-                policy: previous.policy,
-                settings: previous.settings.clone(),
-                claims: previous.claims.clone(),
-            };
-            Some(prepare(&app, wanted).await?)
-        }
+        Some(previous) => Some(prepare(&app, previous.into()).await?),
         None => None,
     };
     let command = Command::RollBackPolicyBinding { id };
@@ -263,6 +253,16 @@ struct Wanted {
     policy: PolicyDigest,
     settings: PolicySettings,
     claims: Vec<Box<str>>,
+}
+
+impl From<&Judgement> for Wanted {
+    fn from(judgement: &Judgement) -> Self {
+        Self {
+            policy: judgement.policy,
+            settings: judgement.settings.clone(),
+            claims: judgement.claims.clone(),
+        }
+    }
 }
 
 /// A judgement that was checked, and is ready as long as this is held: until the command that names
