@@ -239,6 +239,8 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         Event::PolicyBindingChanged(e) => judged(after, e.target),
         Event::PolicyBindingRemoved(e) => judged(after, e.target),
         Event::LogCreated(_)
+        | Event::LogKeySet(_)
+        | Event::LogRestoreAccepted(_)
         | Event::ServerStarted(_)
         | Event::SettingsChanged(_)
         | Event::PolicyUploaded(_)

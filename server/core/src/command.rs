@@ -29,6 +29,10 @@ pub enum Command {
         name: Name,
         secret: NewSecret,
     },
+    /// Names the key that signs checkpoints of the log from now on.
+    SetLogKey { vkey: Box<str> },
+    /// Accepts the log as it is although a checkpoint vouched for another one.
+    AcceptRestore { size: u64, root: [u8; 32] },
     /// A server opened the log.
     StartServer { version: Box<str>, engine: Box<str> },
     /// Changes settings.
@@ -235,6 +239,8 @@ impl Command {
         match self {
             Self::Initialize { .. }
             | Self::RecoverAdministrator { .. }
+            | Self::SetLogKey { .. }
+            | Self::AcceptRestore { .. }
             | Self::StartServer { .. }
             | Self::RemoveExpiredSigningKeys
             | Self::SealIssuances { .. } => None,

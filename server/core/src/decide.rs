@@ -134,6 +134,8 @@ fn check_size(command: &Command, events: &[Event]) -> Result<(), Refusal> {
 pub(crate) fn subject(command: &Command) -> Entity {
     match command {
         Command::Initialize { .. }
+        | Command::SetLogKey { .. }
+        | Command::AcceptRestore { .. }
         | Command::StartServer { .. }
         | Command::CreateApiResource { .. }
         | Command::CreateRole { .. }
@@ -204,6 +206,15 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             name,
             secret,
         } => recover(index, *application, name, secret, facts),
+        Command::SetLogKey { vkey } if index.log_vkey() == Some(vkey) => Ok(Vec::new()),
+        Command::SetLogKey { vkey } => Ok(vec![LogKeySet { vkey: vkey.clone() }.into()]),
+        Command::AcceptRestore { size, root } => Ok(vec![
+            LogRestoreAccepted {
+                size: *size,
+                root: *root,
+            }
+            .into(),
+        ]),
         Command::StartServer { version, engine } => start(index, version, engine),
         Command::ChangeSettings { change } => change_settings(index, change),
         Command::CreateApiResource {

@@ -220,6 +220,19 @@ events! {
     /// The log begins. An auditor can start from here alone.
     LogCreated = "log.created", 1, about |_| vec![Entity::Server];
     { log_id: Box<str>, format: u16, }
+    /// From here on checkpoints of the log are signed by this key: a verifier key in the form of
+    /// C2SP signed-note, `<name>+<key id>+<key>`.
+    LogKeySet = "log.key_set", 1, about |_| vec![Entity::Server];
+    { vkey: Box<str>, }
+    /// An operator wants the log as it is although a checkpoint vouched for another one, of so many
+    /// events with that root: an older state was restored.
+    LogRestoreAccepted = "log.restore_accepted", 1, about |_| vec![Entity::Server];
+    {
+        size: u64,
+        /// RFC 6962 root over the events that were vouched for.
+        #[serde(with = "crate::codec::hex32")]
+        root: [u8; 32],
+    }
     /// A server opened the log.
     ServerStarted = "server.started", 1, about |_| vec![Entity::Server];
     { version: Box<str>, rules_version: u32, engine: Box<str>, }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     log_id: Option<Arc<str>>,
+    /// Who signs checkpoints, and whether a server has started since: then there is a checkpoint.
+    log_key: Option<(Arc<str>, bool)>,
     next: u64,
     last_at: Millis,
     settings: Arc<Settings>,
@@ -97,6 +99,19 @@ impl Index {
     #[must_use]
     pub fn log_id(&self) -> Option<&Arc<str>> {
         self.log_id.as_ref()
+    }
+
+    /// The verifier key of the log's checkpoints (C2SP signed-note), once there is one.
+    #[must_use]
+    pub fn log_vkey(&self) -> Option<&str> {
+        self.log_key.as_ref().map(|(vkey, _)| &**vkey)
+    }
+
+    /// Whether a server has started since there is a key for checkpoints. It signs one before it
+    /// records its start, so a data directory without any has lost it.
+    #[must_use]
+    pub fn has_checkpoint(&self) -> bool {
+        self.log_key.as_ref().is_some_and(|(_, started)| *started)
     }
 
     /// The settings in force.
@@ -415,7 +430,13 @@ impl Index {
         self.forget(at);
         match event {
             Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
-            Event::ServerStarted(_) | Event::CommandHadNoEffect(_) => {}
+            Event::LogKeySet(e) => self.log_key = Some((e.vkey.clone().into(), false)),
+            Event::ServerStarted(_) => {
+                if let Some((_, started)) = &mut self.log_key {
+                    *started = true;
+                }
+            }
+            Event::LogRestoreAccepted(_) | Event::CommandHadNoEffect(_) => {}
             Event::IssuancesSealed(e) => drop(self.sealed.insert((e.file.clone(), e.root))),
             Event::SettingsChanged(e) => {
                 Arc::make_mut(&mut self.settings).apply(&e.change, position)

@@ -1137,6 +1137,8 @@ fn server_commands() -> BoxedStrategy<Command> {
             Command::RecoverAdministrator { application, name, secret }
         }),
         1 => Just(Command::StartServer { version: "0.1.0".into(), engine: "none".into() }),
+        1 => (0..3u8).prop_map(|n| Command::SetLogKey { vkey: format!("log+{n}").into() }),
+        1 => any::<[u8; 32]>().prop_map(|root| Command::AcceptRestore { size: 7, root }),
         5 => settings_changes().prop_map(|change| Command::ChangeSettings { change }),
     ]
     .boxed()

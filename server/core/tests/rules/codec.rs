@@ -252,6 +252,16 @@ fn representatives() -> Vec<Event> {
             target: PolicyTarget::Server,
         }
         .into(),
+        LogKeySet {
+            vkey: "login.example.com/writ/00000000000000000000000000000007+52c1a4b1+AQIDBA=="
+                .into(),
+        }
+        .into(),
+        LogRestoreAccepted {
+            size: 1_234,
+            root: digest(2),
+        }
+        .into(),
     ]
 }
 

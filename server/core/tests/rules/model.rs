@@ -83,6 +83,8 @@ impl Model {
         };
         match &recorded.event {
             Event::LogCreated(_)
+            | Event::LogKeySet(_)
+            | Event::LogRestoreAccepted(_)
             | Event::ServerStarted(_)
             | Event::CommandHadNoEffect(_)
             | Event::IssuancesSealed(_)
