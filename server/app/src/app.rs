@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 use writ_core::{
     Algorithm, CommandId, Event, Index, KeyState, Kid, Millis, NewSigningKey, Refusal, Submission,
 };
-use writ_ledger::{DataDir, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection};
+use writ_ledger::{
+    Checkpoints, DataDir, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection,
+};
 use zeroize::Zeroizing;
 
 /// The parts of a running server.
@@ -25,6 +27,8 @@ pub struct App {
     pub issuer: Issuer,
     /// The admin log and the index that it adds up to.
     pub ledger: Ledger,
+    /// What the admin log was, signed.
+    pub checkpoints: Arc<Checkpoints>,
     /// The records of issuances.
     pub issuances: IssuanceLog,
     /// Private keys, sealed.
@@ -63,6 +67,9 @@ pub struct App {
     /// Holds the lock of the data directory as long as the server lives.
     pub(crate) _data: DataDir,
 }
+
+/// The name of the log's own key in the key store. No kid has a slash.
+pub(crate) const LOG_KEY: &str = "log/checkpoint";
 
 /// The most requests that are answered at a time. A connection of HTTP/2 can open as many as it
 /// likes for a few bytes each; what is over this is told to come back.
@@ -171,6 +178,14 @@ impl App {
         self.metrics.policies_unavailable(missing);
     }
 
+    /// Signs what the admin log is now, if it has grown; blocks. What cannot be signed is said in
+    /// the log of this node and tried again.
+    pub fn checkpoint(&self) {
+        if let Err(fault) = self.checkpoints.sign(&self.ledger) {
+            tracing::error!(%fault, "the log could not be signed");
+        }
+    }
+
     /// Makes a signing key and seals its private part in the key store. It counts for nothing
     /// until a command names it.
     ///
@@ -243,7 +258,8 @@ impl App {
     /// the store and the log left behind.
     pub(crate) fn forget_stray_keys(&self) {
         let index = self.index();
-        for id in self.key_store.list() {
+        let stored = self.key_store.list().into_iter();
+        for id in stored.filter(|id| id != LOG_KEY) {
             let wanted = index.key(&id).is_some_and(|key| {
                 matches!(key.state, KeyState::Published | KeyState::Active { .. })
             });

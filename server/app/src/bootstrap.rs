@@ -2,7 +2,7 @@
 //! All of it blocks, and all of it needs the directory's lock, so none of it can run beside a
 //! server.
 
-use crate::app::{App, ExecuteError, make_and_seal};
+use crate::app::{App, ExecuteError, LOG_KEY, make_and_seal};
 use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
@@ -21,11 +21,13 @@ use writ_core::{
     Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
     SecretId, Submission,
 };
+use writ_ledger::note::{KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
 use writ_ledger::{
-    DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
-    Notes, Progress, RandomIds, issuance_file_number, open_engine,
+    Anchor, Checkpoints, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger,
+    LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number, open_engine,
 };
 use writ_sandbox::SandboxConfig;
+use zeroize::Zeroizing;
 
 /// Modules that wait for the compiler; more are told to come back.
 const UPLOADS: usize = 8;
@@ -74,6 +76,9 @@ pub enum BootstrapError {
     /// A credentials file.
     #[error(transparent)]
     Credentials(#[from] CredentialsFileError),
+    /// The name of the log.
+    #[error("the key of the log: {0}")]
+    LogKey(#[from] ParseNoteError),
     /// The sandbox of policies, or a policy that is built in.
     #[error("policies: {0}")]
     Policies(String),
@@ -149,7 +154,8 @@ fn init_in(
     let log_id = engine.log_id();
     let master = master_key_or_new(config, &*random)?;
     let store = KeyStore::open(data, log_id, master, true)?;
-    let ledger = Ledger::open(ledger_config(engine, events_clock(Arc::new(SystemClock))))?;
+    let clock = events_clock(Arc::new(SystemClock));
+    let ledger = Ledger::open(ledger_config(engine, clock, Vec::new()))?;
     // Keys of an earlier try that never came into the log.
     for kid in store.list() {
         store.delete(&kid)?;
@@ -186,7 +192,8 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (random, ids) = sources(Arc::clone(&clock));
     let engine = open_engine(&data, engine_kind(config)?, None)?;
-    let ledger = Ledger::open(ledger_config(engine, events_clock(clock)))?;
+    let anchors = anchors(&checkpoints(&data, config)?);
+    let ledger = Ledger::open(ledger_config(engine, events_clock(clock), anchors))?;
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
     // The credentials that are there may still be good: they are replaced when the new ones are.
     let (path, beside) = (admin_file(data.path()), data.join("admin.json.recovered"));
@@ -275,10 +282,13 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     let policies = Policies::open(&data, master_key.expose(), sandbox)?;
     let metrics = Arc::new(Metrics::new());
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
-    let ledger = open_ledger(engine, &clock, &ids, &metrics)?;
+    let signed = checkpoints(&data, config)?;
+    let log_key = LogKey::open(&key_store, &signed)?;
+    let ledger = open_ledger(engine, &clock, &ids, &metrics, anchors(&signed))?;
     if ledger.index().log_id().is_none() {
         return Err(BootstrapError::Uninitialised(data.path().to_owned()));
     }
+    let checkpoints = log_key.put_to_use(&data, config, &issuer, &ledger, &ids, &signed)?;
     let issuances = open_issuances(&data, &ledger, config, &clock, &metrics)?;
     // The clock may have been set back while the server was down: ids and times go on from the
     // latest that was ever given out, or a cut "until now" could miss tokens from the future.
@@ -290,9 +300,11 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         engine: policies.engine().into(),
     };
     execute(&ledger, "start", CommandId(ids.next_id()), start)?;
+    checkpoints.sign(&ledger)?;
     let app = App {
         issuer,
         ledger,
+        checkpoints: Arc::new(checkpoints),
         issuances,
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
@@ -328,13 +340,120 @@ fn open_ledger(
     clock: &Arc<dyn Clock>,
     ids: &Arc<Ids>,
     metrics: &Arc<Metrics>,
+    anchors: Vec<Anchor>,
 ) -> Result<Ledger, Fault> {
     let (clock, ids, metrics) = (Arc::clone(clock), Arc::clone(ids), Arc::clone(metrics));
     let log_time = Arc::new(move || Millis(clock.now().0.max(ids.newest().0)));
     Ledger::open(LedgerConfig {
         on_commit: Some(Box::new(move |took| metrics.admin_commit(took))),
-        ..ledger_config(engine, log_time)
+        ..ledger_config(engine, log_time, anchors)
     })
+}
+
+/// A checkpoint and where it was found.
+type Found = (PathBuf, SignedCheckpoint);
+
+/// The checkpoints that there are of a data directory: its own, and the copy outside of it.
+fn checkpoints(data: &DataDir, config: &Config) -> Result<Vec<Found>, Fault> {
+    let copy = config.checkpoint.copy_to.clone();
+    let mut found = Vec::new();
+    for path in [Checkpoints::path(data)].into_iter().chain(copy) {
+        if let Some(signed) = Checkpoints::read(&path)? {
+            found.push((path, signed));
+        }
+    }
+    Ok(found)
+}
+
+fn anchors(signed: &[Found]) -> Vec<Anchor> {
+    let anchor = |(path, signed): &Found| Anchor::of(signed, path);
+    signed.iter().map(anchor).collect()
+}
+
+/// The key that signs checkpoints: Ed25519, and used for nothing else.
+struct LogKey(Zeroizing<[u8; 32]>);
+
+impl LogKey {
+    /// The one in the key store, or a new one where there is none: at the first start, or after a
+    /// key store from before was restored.
+    fn open(store: &KeyStore, signed: &[Found]) -> Result<Self, BootstrapError> {
+        if let Some(stored) = store.get(LOG_KEY)? {
+            let seed = stored.as_slice().try_into().map_err(|_| Fault::Damaged {
+                path: "keys.json".into(),
+                detail: "the log's key has another length".to_owned(),
+            })?;
+            let key = Self(Zeroizing::new(seed));
+            return signed
+                .iter()
+                .try_for_each(|found| key.check(found))
+                .map(|()| key);
+        }
+        if !signed.is_empty() {
+            tracing::error!(
+                "the key that signed the log is not in the key store; a new one signs from here on"
+            );
+        }
+        let seed = NoteKey::generate()?;
+        store.put(LOG_KEY, &*seed)?;
+        Ok(Self(seed))
+    }
+
+    fn named(&self, name: &str) -> Result<NoteKey, BootstrapError> {
+        Ok(NoteKey::new(KeyKind::Log, name, &self.0)?)
+    }
+
+    /// Whoever can write the data directory can write a checkpoint, but cannot sign it.
+    fn check(&self, (path, signed): &Found) -> Result<(), BootstrapError> {
+        match signed.is_signed_by(self.named(&signed.checkpoint.origin)?.vkey()) {
+            true => Ok(()),
+            false => Err(Fault::Damaged {
+                path: path.clone(),
+                detail: "it is not signed by the log's key".to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Names the key in the log, and has it sign what the log is.
+    fn put_to_use(
+        &self,
+        data: &DataDir,
+        config: &Config,
+        issuer: &Issuer,
+        ledger: &Ledger,
+        ids: &Ids,
+        signed: &[Found],
+    ) -> Result<Checkpoints, BootstrapError> {
+        let index = ledger.snapshot();
+        let named = index.log_vkey().and_then(|vkey| vkey.parse::<Vkey>().ok());
+        if index.has_checkpoint() && signed.is_empty() {
+            let path = Checkpoints::path(data);
+            return Err(Fault::NoCheckpoint { path }.into());
+        }
+        // The name stays what it is when the issuer changes: those who verify know the log by it.
+        let name = match &named {
+            Some(vkey) => vkey.name().to_owned(),
+            None => origin(issuer, ledger.log_id()),
+        };
+        let key = self.named(&name)?;
+        if named.as_ref() != Some(key.vkey()) {
+            let vkey = key.vkey().to_string().into();
+            let command = Command::SetLogKey { vkey };
+            execute(ledger, "start", CommandId(ids.next_id()), command)?;
+        }
+        let checkpoints = Checkpoints::new(data, key, config.checkpoint.copy_to.clone());
+        // INVARIANT: before `server.started`, so that the log itself says that there is one.
+        checkpoints.sign(ledger)?;
+        Ok(checkpoints)
+    }
+}
+
+/// The name of a log, for those who verify it: a URL without its scheme (C2SP tlog-checkpoint).
+fn origin(issuer: &Issuer, log: LogId) -> String {
+    let place = issuer.as_str();
+    let place = place.split_once("://").map_or(place, |(_, place)| place);
+    let place: String = place.chars().filter(|c| *c != '+').collect();
+    format!("{}/writ/{log}", place.trim_end_matches('/'))
 }
 
 fn open_issuances(
@@ -487,12 +606,14 @@ fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
 fn ledger_config(
     engine: Arc<dyn writ_ledger::Engine>,
     clock: Arc<dyn writ_ledger::Clock>,
+    anchors: Vec<Anchor>,
 ) -> LedgerConfig {
     let progress = |Progress { done, total }| tracing::info!(done, total, "replaying the log");
     LedgerConfig {
         engine,
         clock,
         ids: Arc::new(RandomIds::default()),
+        anchors,
         progress: Some(Box::new(progress)),
         on_commit: None,
     }

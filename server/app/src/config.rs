@@ -50,6 +50,8 @@ pub struct Config {
     pub master_key: MasterKeyFile,
     /// The engine of the admin log.
     pub store: Store,
+    /// Checkpoints of the admin log.
+    pub checkpoint: Checkpoint,
     /// Room on the disk.
     pub disk: Disk,
     /// Logging.
@@ -121,6 +123,14 @@ pub struct Store {
     pub engine: Engine,
 }
 
+/// `checkpoint.*`
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// A file outside of the data directory that gets each checkpoint too. A start holds the log
+    /// against it, and so notices that an older copy of the whole data directory was put back.
+    pub copy_to: Option<PathBuf>,
+}
+
 /// `disk.*`
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -168,6 +178,7 @@ impl Default for Config {
             store: Store {
                 engine: Engine::Redb,
             },
+            checkpoint: Checkpoint { copy_to: None },
             disk: Disk {
                 issuance_floor: ByteSize(256 * 1024 * 1024),
             },
@@ -224,6 +235,7 @@ keys! {
     "proxies.trusted" "networks of the proxies whose headers are believed" => proxies.trusted;
     "master_key.file" "the master key; default: master.key in data_dir" => master_key.file;
     "store.engine" "engine of the admin log: redb or sled" => store.engine;
+    "checkpoint.copy_to" "a file outside of data_dir that gets each checkpoint of the log too" => checkpoint.copy_to;
     "disk.issuance_floor" "free space below which no tokens are issued" => disk.issuance_floor;
     "log.format" "auto, text or json" => log.format;
     "log.filter" "which lines, such as info,writ=debug" => log.filter;

@@ -11,6 +11,22 @@ use writ_core::{Actor, Algorithm, Command, KeyState, Millis, Refusal, SigningKey
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(30);
 
+/// How often a checkpoint of the admin log is signed, when it has grown.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// Signs a checkpoint of the admin log, if it has grown.
+pub async fn checkpoint(app: &Arc<App>) {
+    let signed = app.checkpoints.last();
+    if signed.is_some_and(|signed| signed.checkpoint.size == app.ledger.tree_head().0) {
+        return;
+    }
+    let app = Arc::clone(app);
+    let signed = tokio::task::spawn_blocking(move || app.checkpoint()).await;
+    if let Err(error) = signed {
+        tracing::error!(%error, "the log could not be signed");
+    }
+}
+
 /// Looks once and does what is due. What fails is logged and tried again next time.
 pub async fn run_once(app: &App) {
     if !app.ledger.is_healthy() {

@@ -193,6 +193,15 @@ async fn serve(
             maintenance::run_once(&maintained).await;
         }
     });
+    let signed = app.clone().into_inner();
+    running.spawn_local(async move {
+        let mut ticks = tokio::time::interval(maintenance::CHECKPOINT_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            maintenance::checkpoint(&signed).await;
+        }
+    });
     // Before anybody is told: whoever knows that the server is ready may stop it.
     let stop = stop_signal()?;
     on_ready();
@@ -233,6 +242,7 @@ async fn serve(
     // What is queued is written before the process ends.
     let closed = tokio::task::spawn_blocking(move || {
         closing.ledger.close();
+        closing.checkpoint();
         closing.issuances.close();
     });
     if let Err(error) = closed.await {

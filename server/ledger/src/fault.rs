@@ -121,6 +121,51 @@ pub enum Fault {
         /// The one that is.
         found: u64,
     },
+    /// The log has fewer events than were vouched for.
+    #[error(
+        "the log has {have} events, and the checkpoint {} vouches for {size}: its end was cut off, or an older \
+         copy was put in its place. What is missing may have revoked something, so the log is not opened. \
+         Restore the newest copy; or, if this older state is what you want, `writ log accept-restore` says so \
+         in the log and lists what may have been revoked since",
+        anchor.display()
+    )]
+    CutOff {
+        /// How many events there are.
+        have: u64,
+        /// How many there were.
+        size: u64,
+        /// Where that is said.
+        anchor: PathBuf,
+    },
+    /// The log is not the one that was vouched for.
+    #[error(
+        "the first {size} events of the log are not those that the checkpoint {} vouches for (their root is {found}, \
+         and should be {expected}): an event was changed, removed, moved or put in. `writ audit verify` looks \
+         for it. Restore a copy that verifies; if this one is what you want, `writ log accept-restore` says so \
+         in the log",
+        anchor.display()
+    )]
+    NotAsSigned {
+        /// How many events it is about.
+        size: u64,
+        /// Their root in hexadecimal.
+        found: String,
+        /// The one that was vouched for.
+        expected: String,
+        /// Where that is said.
+        anchor: PathBuf,
+    },
+    /// There is no checkpoint although there was one.
+    #[error(
+        "{} is missing: the server signs one before it starts, so somebody removed it, or it was left out of a \
+         restore. Without it a cut log would not be noticed. Put it back; if it is lost, \
+         `writ log accept-restore` says so in the log",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// An earlier write failed and nobody knows what of it is on the disk.
     #[error(
         "the log is read-only since a write failed ({cause}): restart, a restart replays what is on the disk"

@@ -2,7 +2,9 @@
 //!
 //! [`Ledger`] is the handle; the one place that writes is in `writer.rs`.
 
+use crate::checkpoint::Anchor;
 use crate::disk::DataDir;
+use crate::merkle::{Hash, LogTree, ProofError, leaf_hash};
 use crate::writer::{self, Message, Shared, Writer};
 use crate::{Clock, Engine, Fault, Ids, LogId, RedbEngine, limits};
 use std::fmt;
@@ -95,6 +97,8 @@ pub struct LedgerConfig {
     pub clock: Arc<dyn Clock>,
     /// Makes the ids of events.
     pub ids: Arc<dyn Ids>,
+    /// What was vouched for: the log must begin with these. Else it is not opened.
+    pub anchors: Vec<Anchor>,
     /// Hears of a long replay, every [`limits::PROGRESS_EVERY`] events and at its end.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
     /// Hears how long each append took until it was durable, on the writer's thread and before the
@@ -219,13 +223,14 @@ impl Ledger {
             engine,
             clock,
             ids,
+            anchors,
             mut progress,
             on_commit,
         } = config;
-        let mut index = Index::default();
+        let (mut index, mut tree) = (Index::default(), LogTree::default());
         let total = engine.head()?;
         let mut reported = 0;
-        writer::replay(&*engine, &mut index, |index| {
+        writer::replay(&*engine, &mut index, &mut tree, &anchors, |index| {
             let done = index.next_position().0;
             if let Some(progress) = &mut progress
                 && (done - reported >= limits::PROGRESS_EVERY || done >= total)
@@ -235,7 +240,7 @@ impl Ledger {
             }
         })?;
         writer::check_log_id(&*engine, &index)?;
-        let (shared, queue, receiver) = Shared::new(engine, index);
+        let (shared, queue, receiver) = Shared::new(engine, index, tree);
         let (writer, head) = Writer::new(Arc::clone(&shared), clock, ids, on_commit, receiver);
         let (past, thread) = (Mutex::default(), Mutex::default());
         Ok((
@@ -284,6 +289,64 @@ impl Ledger {
     #[must_use]
     pub fn fatal_cause(&self) -> Option<Arc<str>> {
         self.shared.fatal.get().cloned()
+    }
+
+    /// How many events are durable, and their root (RFC 6962 §2.1): what a checkpoint says.
+    #[must_use]
+    pub fn tree_head(&self) -> (u64, Hash) {
+        let tree = self.shared.tree();
+        (tree.size(), tree.root())
+    }
+
+    /// The root of the first `size` events. Reads at most [`merkle::TILE`] of them.
+    ///
+    /// # Errors
+    /// When there are not so many, or the log cannot be read.
+    pub fn root_at(&self, size: u64) -> Result<Hash, ProofError<Fault>> {
+        self.proving().root_at(size, |range| self.leaves(range))
+    }
+
+    /// The audit path of an event in the tree of the first `size` (RFC 6962 §2.1.1).
+    ///
+    /// # Errors
+    /// When it is not among these, or the log cannot be read.
+    pub fn inclusion(&self, event: Position, size: u64) -> Result<Vec<Hash>, ProofError<Fault>> {
+        let tree = self.proving();
+        tree.inclusion(event.0, size, |range| self.leaves(range))
+    }
+
+    /// The proof that the first `new` events begin with the first `old` (RFC 6962 §2.1.2).
+    ///
+    /// # Errors
+    /// When there are not so many, or the log cannot be read.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, ProofError<Fault>> {
+        let tree = self.proving();
+        tree.consistency(old, new, |range| self.leaves(range))
+    }
+
+    /// A copy, so that the writer does not wait for a proof.
+    fn proving(&self) -> LogTree {
+        self.shared.tree().clone()
+    }
+
+    /// The hashes of a range of events.
+    fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, Fault> {
+        let mut hashes = Vec::new();
+        let mut next = range.start;
+        while next < range.end {
+            let left = usize::try_from(range.end - next).unwrap_or(usize::MAX);
+            let events = self.shared.engine.read(next, left, limits::READ_BYTES)?;
+            if events.is_empty() {
+                return Err(Fault::Gap {
+                    path: self.engine_name().into(),
+                    expected: next,
+                    found: self.shared.engine.head()?,
+                });
+            }
+            next += events.len() as u64;
+            hashes.extend(events.iter().map(|(_, bytes)| leaf_hash(bytes)));
+        }
+        Ok(hashes)
     }
 
     /// Hands a command to the writer. It is queued when this returns; await the answer, or

@@ -19,6 +19,7 @@
 //! ```text
 //! D/lock                     held for the life of the process: one process per data directory
 //! D/admin.redb               the admin log (or the directory D/admin.sled)
+//! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
@@ -34,14 +35,17 @@
 //!   `contract.rs` (feature `testkit`): what each must do, as functions for tests.
 //! - `writer.rs`: decide, append, publish, answer. `ledger.rs`: the handle for everyone else:
 //!   execute, read, follow, the index as of a position.
+//! - `checkpoint.rs`: signing what the log is, and holding it against that; `note.rs`: the formats
+//!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962).
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
-//!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file. `merkle.rs`: RFC 6962.
+//!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
 //! Engines, measurements and what was decided on them: `README.md`.
 
 pub mod blobs;
+mod checkpoint;
 #[cfg(feature = "testkit")]
 pub mod contract;
 mod disk;
@@ -57,6 +61,7 @@ pub mod limits;
 #[cfg(feature = "testkit")]
 mod mem_engine;
 pub mod merkle;
+pub mod note;
 pub mod notes;
 mod redb_engine;
 #[cfg(feature = "sled")]
@@ -65,6 +70,7 @@ mod source;
 mod writer;
 
 pub use blobs::Blobs;
+pub use checkpoint::{Anchor, Checkpoints};
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
 pub use fault::{Fault, LogId};

@@ -8,15 +8,17 @@
 //!
 //! Refusals wait for the append too, for they may rest on an event of the same batch.
 
+use crate::checkpoint::Anchor;
 use crate::engine::{AppendError, Engine, Entry};
 use crate::ledger::{Receipt, Rejection};
+use crate::merkle::{Hash, LogTree, leaf_hash};
 use crate::source::timed;
 use crate::{Clock, Fault, Ids, LogId, limits};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use writ_core::{
@@ -48,6 +50,8 @@ impl Message {
 pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) index: ArcSwap<Index>,
+    /// The Merkle tree over what is durable: of the published index, or a batch ahead of it.
+    tree: Mutex<LogTree>,
     /// Set once: why the log is read-only.
     pub(crate) fatal: OnceLock<Arc<str>>,
 }
@@ -56,6 +60,7 @@ impl Shared {
     pub(crate) fn new(
         engine: Arc<dyn Engine>,
         index: Index,
+        tree: LogTree,
     ) -> (Arc<Self>, SyncSender<Message>, Receiver<Message>) {
         let (sender, receiver) = sync_channel(limits::QUEUED_COMMANDS);
         let index = ArcSwap::from_pointee(index);
@@ -63,11 +68,17 @@ impl Shared {
             Arc::new(Self {
                 engine,
                 index,
+                tree: Mutex::new(tree),
                 fatal: OnceLock::new(),
             }),
             sender,
             receiver,
         )
+    }
+
+    /// Held for moments: some hashes are added, or its 32 bytes for each 256 events copied.
+    pub(crate) fn tree(&self) -> MutexGuard<'_, LogTree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn read_only(&self) -> Option<Fault> {
@@ -93,11 +104,14 @@ impl Shared {
     }
 }
 
-/// Reads the whole log and applies it, to the head. `heard` is told of each step. Reading and
-/// decoding are one thread's work and applying another's: together they are most of a start.
+/// Reads the whole log and applies it, to the head, and holds it against what was vouched for.
+/// `heard` is told of each step. Reading and decoding are one thread's work and applying another's:
+/// together they are most of a start.
 pub(crate) fn replay(
     engine: &dyn Engine,
     index: &mut Index,
+    tree: &mut LogTree,
+    anchors: &[Anchor],
     mut heard: impl FnMut(&Index),
 ) -> Result<(), Fault> {
     let first = index.next_position().0;
@@ -119,34 +133,48 @@ pub(crate) fn replay(
             })
             .map_err(Fault::NoThread)?;
         for events in decoded {
-            for recorded in events? {
+            for (hash, recorded) in events? {
                 index.apply(&recorded);
+                tree.push_hash(hash);
+                for anchor in anchors.iter().filter(|anchor| anchor.size == tree.size()) {
+                    anchor.check(tree)?;
+                }
             }
             heard(index);
         }
-        Ok(())
+        anchors
+            .iter()
+            .filter(|anchor| anchor.size > tree.size())
+            .try_for_each(|anchor| anchor.check(tree))
     })
 }
 
-fn read_decoded(engine: &dyn Engine, from: u64, max: usize) -> Result<Vec<Recorded>, Fault> {
+fn read_decoded(
+    engine: &dyn Engine,
+    from: u64,
+    max: usize,
+) -> Result<Vec<(Hash, Recorded)>, Fault> {
     let events = engine.read(from, max, limits::READ_BYTES)?;
     let decode = |(position, bytes): &(u64, Vec<u8>)| {
-        codec::decode(Position(*position), bytes).map_err(|source| Fault::Undecodable { source })
+        let recorded = codec::decode(Position(*position), bytes);
+        let recorded = recorded.map_err(|source| Fault::Undecodable { source })?;
+        Ok((leaf_hash(bytes), recorded))
     };
     events.iter().map(decode).collect()
 }
 
-/// Applies at most `max` events to an index; false when there were none.
+/// Applies at most `max` events to an index; answers the hashes of their bytes.
 pub(crate) fn apply_events(
     engine: &dyn Engine,
     index: &mut Index,
     max: usize,
-) -> Result<bool, Fault> {
+) -> Result<Vec<Hash>, Fault> {
     let events = read_decoded(engine, index.next_position().0, max)?;
-    for recorded in &events {
-        index.apply(recorded);
-    }
-    Ok(!events.is_empty())
+    let apply = |(hash, recorded): (Hash, Recorded)| {
+        index.apply(&recorded);
+        hash
+    };
+    Ok(events.into_iter().map(apply).collect())
 }
 
 /// The log must be the one that its first event names.
@@ -312,7 +340,8 @@ impl Writer {
                     if let Some(on_commit) = &self.on_commit {
                         on_commit(took);
                     }
-                    let published = self.publish(index);
+                    let hashes = entries.iter().map(|entry| leaf_hash(&entry.bytes));
+                    let published = self.publish(index, hashes);
                     return self.answer(outcomes, &published);
                 }
                 Err(AppendError::Conflict { .. }) => {
@@ -407,13 +436,23 @@ impl Writer {
     /// Reads what other nodes appended, and publishes it.
     fn catch_up(&mut self) -> Result<(), Fault> {
         let mut index = (*self.shared.index.load_full()).clone();
-        while apply_events(&*self.shared.engine, &mut index, limits::READ_EVENTS)? {}
+        let mut hashes = Vec::new();
+        loop {
+            let more = apply_events(&*self.shared.engine, &mut index, limits::READ_EVENTS)?;
+            if more.is_empty() {
+                break;
+            }
+            hashes.extend(more);
+        }
         check_log_id(&*self.shared.engine, &index)?;
-        self.publish(index);
+        self.publish(index, hashes);
         Ok(())
     }
 
-    fn publish(&self, index: Index) -> Arc<Index> {
+    fn publish(&self, index: Index, hashes: impl IntoIterator<Item = Hash>) -> Arc<Index> {
+        let mut tree = self.shared.tree();
+        hashes.into_iter().for_each(|hash| tree.push_hash(hash));
+        drop(tree);
         let published = Arc::new(index);
         self.shared.index.store(Arc::clone(&published));
         self.head.send_replace(published.next_position().0);
