@@ -34,7 +34,11 @@ pub enum Command {
     /// Accepts the log as it is although a checkpoint vouched for another one.
     AcceptRestore { size: u64, root: [u8; 32] },
     /// A server opened the log.
-    StartServer { version: Box<str>, engine: Box<str> },
+    StartServer {
+        version: Box<str>,
+        engine: Box<str>,
+        issuer: Option<Box<str>>,
+    },
     /// Changes settings.
     ChangeSettings { change: SettingsChange },
 

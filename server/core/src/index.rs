@@ -20,6 +20,7 @@ pub struct Index {
     log_id: Option<Arc<str>>,
     /// Who signs checkpoints, and whether a server has started since: then there is a checkpoint.
     log_key: Option<(Arc<str>, bool)>,
+    issuer: Option<Arc<str>>,
     next: u64,
     last_at: Millis,
     settings: Arc<Settings>,
@@ -112,6 +113,13 @@ impl Index {
     #[must_use]
     pub fn has_checkpoint(&self) -> bool {
         self.log_key.as_ref().is_some_and(|(_, started)| *started)
+    }
+
+    /// The issuer identifier that the last start named: what policies were told. `None` before the
+    /// first start that said it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// The settings in force.
@@ -431,7 +439,8 @@ impl Index {
         match event {
             Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
             Event::LogKeySet(e) => self.log_key = Some((e.vkey.clone().into(), false)),
-            Event::ServerStarted(_) => {
+            Event::ServerStarted(e) => {
+                self.issuer = e.issuer.clone().map(Into::into);
                 if let Some((_, started)) = &mut self.log_key {
                     *started = true;
                 }

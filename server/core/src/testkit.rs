@@ -1136,9 +1136,13 @@ fn server_commands() -> BoxedStrategy<Command> {
         1 => (application_ids(), names(), new_secrets()).prop_map(|(application, name, secret)| {
             Command::RecoverAdministrator { application, name, secret }
         }),
-        1 => Just(Command::StartServer { version: "0.1.0".into(), engine: "none".into() }),
         1 => (0..3u8).prop_map(|n| Command::SetLogKey { vkey: format!("log+{n}").into() }),
         1 => any::<[u8; 32]>().prop_map(|root| Command::AcceptRestore { size: 7, root }),
+        1 => Just(Command::StartServer {
+            version: "0.1.0".into(),
+            engine: "none".into(),
+            issuer: Some("https://writ.example".into()),
+        }),
         5 => settings_changes().prop_map(|change| Command::ChangeSettings { change }),
     ]
     .boxed()
