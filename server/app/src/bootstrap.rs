@@ -155,7 +155,7 @@ fn init_in(
     let master = master_key_or_new(config, &*random)?;
     let store = KeyStore::open(data, log_id, master, true)?;
     let clock = events_clock(Arc::new(SystemClock));
-    let ledger = Ledger::open(ledger_config(engine, clock, Vec::new()))?;
+    let ledger = Ledger::open(ledger_config(engine, clock, data, Vec::new()))?;
     // Keys of an earlier try that never came into the log.
     for kid in store.list() {
         store.delete(&kid)?;
@@ -193,7 +193,7 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     let (random, ids) = sources(Arc::clone(&clock));
     let engine = open_engine(&data, engine_kind(config)?, None)?;
     let anchors = anchors(&checkpoints(&data, config)?);
-    let ledger = Ledger::open(ledger_config(engine, events_clock(clock), anchors))?;
+    let ledger = Ledger::open(ledger_config(engine, events_clock(clock), &data, anchors))?;
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
     // The credentials that are there may still be good: they are replaced when the new ones are.
     let (path, beside) = (admin_file(data.path()), data.join("admin.json.recovered"));
@@ -284,7 +284,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
     let signed = checkpoints(&data, config)?;
     let log_key = LogKey::open(&key_store, &signed)?;
-    let ledger = open_ledger(engine, &clock, &ids, &metrics, anchors(&signed))?;
+    let ledger = open_ledger(engine, &clock, &ids, &metrics, &data, anchors(&signed))?;
     if ledger.index().log_id().is_none() {
         return Err(BootstrapError::Uninitialised(data.path().to_owned()));
     }
@@ -341,13 +341,14 @@ fn open_ledger(
     clock: &Arc<dyn Clock>,
     ids: &Arc<Ids>,
     metrics: &Arc<Metrics>,
+    data: &DataDir,
     anchors: Vec<Anchor>,
 ) -> Result<Ledger, Fault> {
     let (clock, ids, metrics) = (Arc::clone(clock), Arc::clone(ids), Arc::clone(metrics));
     let log_time = Arc::new(move || Millis(clock.now().0.max(ids.newest().0)));
     Ledger::open(LedgerConfig {
         on_commit: Some(Box::new(move |took| metrics.admin_commit(took))),
-        ..ledger_config(engine, log_time, anchors)
+        ..ledger_config(engine, log_time, data, anchors)
     })
 }
 
@@ -594,7 +595,7 @@ fn sources(clock: Arc<dyn Clock>) -> (Arc<dyn Random>, Ids) {
     (random, ids)
 }
 
-fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
+pub(crate) fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
     match config.store.engine {
         Engine::Redb => Ok(EngineKind::Redb),
         #[cfg(feature = "sled")]
@@ -607,6 +608,7 @@ fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
 fn ledger_config(
     engine: Arc<dyn writ_ledger::Engine>,
     clock: Arc<dyn writ_ledger::Clock>,
+    data: &DataDir,
     anchors: Vec<Anchor>,
 ) -> LedgerConfig {
     let progress = |Progress { done, total }| tracing::info!(done, total, "replaying the log");
@@ -614,6 +616,7 @@ fn ledger_config(
         engine,
         clock,
         ids: Arc::new(RandomIds::default()),
+        data: Some(data.path().to_owned()),
         anchors,
         progress: Some(Box::new(progress)),
         on_commit: None,

@@ -4,11 +4,13 @@
 
 mod api_resource;
 mod application;
+mod audit;
 mod credentials;
 mod events;
 mod local;
 mod output;
 mod policy;
+mod progress;
 mod remote;
 mod role;
 mod settings;
@@ -80,6 +82,9 @@ enum Noun {
     #[command(subcommand)]
     Policy(policy::Policy),
     Events(events::Events),
+    /// What the log proves: verify it, prove what is in it
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Runs what the arguments say.
@@ -106,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Token(noun) => noun.run(out),
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
+        Noun::Audit(verb) => verb.run(out),
     }
 }
 

@@ -32,7 +32,8 @@ impl Anchor {
     }
 
     /// Holds a tree of this size, or of less when there is no more, against it.
-    pub(crate) fn check(&self, tree: &LogTree) -> Result<(), Fault> {
+    /// `first` is the first event that is known to have changed.
+    pub(crate) fn check(&self, tree: &LogTree, first: Option<u64>) -> Result<(), Fault> {
         if tree.size() < self.size {
             return Err(Fault::CutOff {
                 have: tree.size(),
@@ -49,6 +50,7 @@ impl Anchor {
             found: hex(&found),
             expected: hex(&self.root),
             anchor: self.place.clone(),
+            first,
         })
     }
 }

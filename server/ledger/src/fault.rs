@@ -140,10 +140,11 @@ pub enum Fault {
     /// The log is not the one that was vouched for.
     #[error(
         "the first {size} events of the log are not those that the checkpoint {} vouches for (their root is {found}, \
-         and should be {expected}): an event was changed, removed, moved or put in. `writ audit verify` looks \
-         for it. Restore a copy that verifies; if this one is what you want, `writ log accept-restore` says so \
+         and should be {expected}): an event was changed, removed, moved or put in{}. `writ audit verify` says more. \
+         Restore a copy that verifies; if this one is what you want, `writ log accept-restore` says so \
          in the log",
-        anchor.display()
+        anchor.display(),
+        first.map_or_else(String::new, |position| format!(", the first at position {position}"))
     )]
     NotAsSigned {
         /// How many events it is about.
@@ -152,6 +153,8 @@ pub enum Fault {
         found: String,
         /// The one that was vouched for.
         expected: String,
+        /// The first event that is known to have changed.
+        first: Option<u64>,
         /// Where that is said.
         anchor: PathBuf,
     },

@@ -260,6 +260,19 @@ impl Readable {
         Ok(transaction.open_table(FRAMES)?)
     }
 
+    fn log_id(&self, path: &Path) -> Result<Option<LogId>, Fault> {
+        let read = || -> Result<Option<LogId>, redb::Error> {
+            let transaction = match self {
+                Self::Live(db) => db.begin_read()?,
+                Self::Sealed(db) => db.begin_read()?,
+            };
+            let header = transaction.open_table(HEADER)?;
+            let log = header.get("log_id")?;
+            Ok(log.and_then(|log| LogId::parse(log.value())))
+        };
+        read().map_err(fault(path))
+    }
+
     /// The bytes of a record.
     pub fn find(&self, path: &Path, id: u128) -> Result<Option<Vec<u8>>, Fault> {
         let frames = self.frames().map_err(fault(path))?;
@@ -334,6 +347,25 @@ pub(crate) fn summary(active: &Active) -> Result<SealedFile, Fault> {
         bytes: active.totals.bytes,
         root: tree.root(),
     })
+}
+
+/// The tree over the records of a sealed file in a directory; `None` when there is no such file.
+pub(crate) fn tree(directory: &Path, name: &str, log_id: LogId) -> Result<Option<Tree>, Fault> {
+    let path = directory.join(name);
+    if number(name).is_none() || !path.exists() {
+        return Ok(None);
+    }
+    let readable = Readable::open_sealed(&path)?;
+    let found = readable.log_id(&path)?;
+    if found != Some(log_id) {
+        return Err(Fault::damaged(&path, "it belongs to another log"));
+    }
+    let mut tree = Tree::default();
+    let _ = readable.scan(&path, 0, &mut |_, bytes| {
+        tree.push(bytes);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Some(tree))
 }
 
 /// Closes a file cleanly, once its last reader is done with it: after that it can be opened without

@@ -4,12 +4,14 @@
 
 use crate::checkpoint::Anchor;
 use crate::disk::DataDir;
+use crate::leaves::{self, LeafFile, Leaves};
 use crate::merkle::{Hash, LogTree, ProofError, leaf_hash};
 use crate::writer::{self, Message, Shared, Writer};
 use crate::{Clock, Engine, Fault, Ids, LogId, RedbEngine, limits};
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,6 +99,8 @@ pub struct LedgerConfig {
     pub clock: Arc<dyn Clock>,
     /// Makes the ids of events.
     pub ids: Arc<dyn Ids>,
+    /// Where `admin.leaves` is kept, which tells what changed when something did.
+    pub data: Option<PathBuf>,
     /// What was vouched for: the log must begin with these. Else it is not opened.
     pub anchors: Vec<Anchor>,
     /// Hears of a long replay, every [`limits::PROGRESS_EVERY`] events and at its end.
@@ -223,25 +227,36 @@ impl Ledger {
             engine,
             clock,
             ids,
+            data,
             anchors,
             mut progress,
             on_commit,
         } = config;
         let (mut index, mut tree) = (Index::default(), LogTree::default());
+        let mut leaves = data.map(|data| Leaves::open(&leaves::path(&data)));
         let total = engine.head()?;
         let mut reported = 0;
-        writer::replay(&*engine, &mut index, &mut tree, &anchors, |index| {
-            let done = index.next_position().0;
-            if let Some(progress) = &mut progress
-                && (done - reported >= limits::PROGRESS_EVERY || done >= total)
-            {
-                reported = done;
-                progress(Progress { done, total });
-            }
-        })?;
+        writer::replay(
+            &*engine,
+            &mut index,
+            &mut tree,
+            &mut leaves,
+            &anchors,
+            |index| {
+                let done = index.next_position().0;
+                if let Some(progress) = &mut progress
+                    && (done - reported >= limits::PROGRESS_EVERY || done >= total)
+                {
+                    reported = done;
+                    progress(Progress { done, total });
+                }
+            },
+        )?;
         writer::check_log_id(&*engine, &index)?;
         let (shared, queue, receiver) = Shared::new(engine, index, tree);
-        let (writer, head) = Writer::new(Arc::clone(&shared), clock, ids, on_commit, receiver);
+        let leaves = leaves.map_or_else(LeafFile::none, Leaves::into_file);
+        let shared_too = Arc::clone(&shared);
+        let (writer, head) = Writer::new(shared_too, clock, ids, on_commit, receiver, leaves);
         let (past, thread) = (Mutex::default(), Mutex::default());
         Ok((
             Self {

@@ -19,6 +19,7 @@
 //! ```text
 //! D/lock                     held for the life of the process: one process per data directory
 //! D/admin.redb               the admin log (or the directory D/admin.sled)
+//! D/admin.leaves             the hash of each event: a hint where damage is, which nothing rests on
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/blobs/ab/cdef…           policy modules by SHA-256
@@ -36,7 +37,8 @@
 //! - `writer.rs`: decide, append, publish, answer. `ledger.rs`: the handle for everyone else:
 //!   execute, read, follow, the index as of a position.
 //! - `checkpoint.rs`: signing what the log is, and holding it against that; `note.rs`: the formats
-//!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962).
+//!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962); `verify.rs`: a log without a server;
+//!   `leaves.rs`: where it changed.
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
@@ -56,6 +58,7 @@ mod issuance_file;
 mod issuance_frame;
 mod issuance_record;
 pub mod key_store;
+mod leaves;
 mod ledger;
 pub mod limits;
 #[cfg(feature = "testkit")]
@@ -67,6 +70,7 @@ mod redb_engine;
 #[cfg(feature = "sled")]
 mod sled_engine;
 mod source;
+pub mod verify;
 mod writer;
 
 pub use blobs::Blobs;

@@ -10,6 +10,7 @@
 
 use crate::checkpoint::Anchor;
 use crate::engine::{AppendError, Engine, Entry};
+use crate::leaves::{LeafFile, Leaves};
 use crate::ledger::{Receipt, Rejection};
 use crate::merkle::{Hash, LogTree, leaf_hash};
 use crate::source::timed;
@@ -111,6 +112,7 @@ pub(crate) fn replay(
     engine: &dyn Engine,
     index: &mut Index,
     tree: &mut LogTree,
+    leaves: &mut Option<Leaves>,
     anchors: &[Anchor],
     mut heard: impl FnMut(&Index),
 ) -> Result<(), Fault> {
@@ -136,8 +138,11 @@ pub(crate) fn replay(
             for (hash, recorded) in events? {
                 index.apply(&recorded);
                 tree.push_hash(hash);
+                if let Some(leaves) = leaves {
+                    leaves.compare(&hash);
+                }
                 for anchor in anchors.iter().filter(|anchor| anchor.size == tree.size()) {
-                    anchor.check(tree)?;
+                    anchor.check(tree, leaves.as_ref().and_then(Leaves::differs))?;
                 }
             }
             heard(index);
@@ -145,7 +150,7 @@ pub(crate) fn replay(
         anchors
             .iter()
             .filter(|anchor| anchor.size > tree.size())
-            .try_for_each(|anchor| anchor.check(tree))
+            .try_for_each(|anchor| anchor.check(tree, None))
     })
 }
 
@@ -212,6 +217,7 @@ pub struct Writer {
     ids: Arc<dyn Ids>,
     on_commit: Option<Box<dyn Fn(Duration) + Send>>,
     queue: Receiver<Message>,
+    leaves: LeafFile,
     /// The position of the next event, told to followers. Dropped with the writer: they stop.
     head: watch::Sender<u64>,
     waiting: VecDeque<(Box<Submission>, Answer)>,
@@ -232,6 +238,7 @@ impl Writer {
         ids: Arc<dyn Ids>,
         on_commit: Option<Box<dyn Fn(Duration) + Send>>,
         queue: Receiver<Message>,
+        leaves: LeafFile,
     ) -> (Self, watch::Receiver<u64>) {
         let (head, follower) = watch::channel(shared.index.load().next_position().0);
         let waiting = VecDeque::new();
@@ -242,6 +249,7 @@ impl Writer {
                 ids,
                 on_commit,
                 queue,
+                leaves,
                 head,
                 waiting,
             },
@@ -341,7 +349,7 @@ impl Writer {
                         on_commit(took);
                     }
                     let hashes = entries.iter().map(|entry| leaf_hash(&entry.bytes));
-                    let published = self.publish(index, hashes);
+                    let published = self.publish(index, &hashes.collect::<Vec<Hash>>());
                     return self.answer(outcomes, &published);
                 }
                 Err(AppendError::Conflict { .. }) => {
@@ -445,14 +453,15 @@ impl Writer {
             hashes.extend(more);
         }
         check_log_id(&*self.shared.engine, &index)?;
-        self.publish(index, hashes);
+        self.publish(index, &hashes);
         Ok(())
     }
 
-    fn publish(&self, index: Index, hashes: impl IntoIterator<Item = Hash>) -> Arc<Index> {
+    fn publish(&mut self, index: Index, hashes: &[Hash]) -> Arc<Index> {
         let mut tree = self.shared.tree();
-        hashes.into_iter().for_each(|hash| tree.push_hash(hash));
+        hashes.iter().for_each(|hash| tree.push_hash(*hash));
         drop(tree);
+        self.leaves.add(hashes);
         let published = Arc::new(index);
         self.shared.index.store(Arc::clone(&published));
         self.head.send_replace(published.next_position().0);

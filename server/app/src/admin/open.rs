@@ -69,7 +69,7 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
         request_id: request.request_id.to_owned(),
         body: Vec::new(),
     };
-    if let (Kind::Read, Some(scope)) = (route.kind, route.scope) {
+    if let (Kind::Read | Kind::Live, Some(scope)) = (route.kind, route.scope) {
         call.require(scope)?;
     }
     Ok(call)
@@ -185,7 +185,7 @@ fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
         ..Headers::default()
     };
     match route.kind {
-        Kind::Read => {
+        Kind::Read | Kind::Live => {
             headers.min_position = text("writ-min-position")?.map(min_position).transpose()?;
         }
         Kind::Change { conditional } => {

@@ -118,6 +118,7 @@ fn route_parameters(route: &Route) -> Vec<Value> {
     );
     let others: &[&str] = match route.kind {
         Kind::Read => &["AsOf", "WritMinPosition"],
+        Kind::Live => &["WritMinPosition"],
         Kind::Change { conditional: true } => &["IfMatch", "IdempotencyKey", "WritReason"],
         Kind::Change { conditional: false } => &["IdempotencyKey", "WritReason"],
         Kind::Document => &[],
@@ -166,7 +167,8 @@ fn has_version(route: &Route) -> bool {
         .any(|parameter| parameter.name == "limit");
     let preview = route.kind == Kind::Read && route.method == Method::Post;
     let module = route.media == Media::Wasm;
-    (route.answer.is_some() || module) && !list && !preview
+    let of_log = tag(route) == "log";
+    (route.answer.is_some() || module) && !list && !preview && !of_log
 }
 
 /// Every problem that there can be, by status and name.

@@ -3,8 +3,8 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, grants, openapi, policies, roles, secrets,
-    settings, signing_keys, tokens,
+    Call, Outcome, api_resources, applications, events, grants, log, openapi, policies, roles,
+    secrets, settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -48,6 +48,8 @@ impl Method {
 pub enum Kind {
     /// Reads the index, now or as of a position: takes `as_of` and `Writ-Min-Position`.
     Read,
+    /// Reads what has no past: takes `Writ-Min-Position`.
+    Live,
     /// Is a command: takes `Idempotency-Key` and `Writ-Reason`.
     Change {
         /// Takes `If-Match`: there is something already that the caller may have seen.
@@ -263,6 +265,16 @@ const ENTITY: Parameter = Parameter {
                   `role/role_3`, `settings`.",
     schema: "string",
 };
+const POSITION: Parameter = Parameter {
+    name: "position",
+    description: "The event's place in the log.",
+    schema: "integer",
+};
+const OLD_SIZE: Parameter = Parameter {
+    name: "old_size",
+    description: "How many events the checkpoint is about.",
+    schema: "integer",
+};
 const REASONS: Parameter = Parameter {
     name: "reasons",
     description: "Whether the texts of reasons are given, as far as they were not deleted.",
@@ -474,6 +486,21 @@ fn key_and_log_routes() -> Vec<Route> {
             "Lists events as they are stored, in their order")
         .query(&[FROM, LIMIT, ENTITY, REASONS])
         .answers::<api::Page<api::Event>>(),
+        route!(Get "/log/checkpoint" "getCheckpoint" Some(S::AuditRead), Kind::Live, 200,
+            log::checkpoint, "Signs what the log is now: keep the answer where nobody who can write \
+            the server's disk can change it")
+        .answers::<api::LogCheckpoint>(),
+        route!(Get "/log/proof" "getProof" Some(S::AuditRead), Kind::Live, 200, log::proof,
+            "Proves that an event is in the log")
+        .query(&[POSITION])
+        .answers::<api::LogProof>(),
+        route!(Get "/log/consistency" "getConsistency" Some(S::AuditRead), Kind::Live, 200,
+            log::consistency, "Proves that the log of now begins with the log of a checkpoint")
+        .query(&[OLD_SIZE])
+        .answers::<api::LogConsistency>(),
+        route!(Get "/log/index" "getIndexDigest" Some(S::AuditRead), READ, 200, log::index,
+            "Answers the digest of the whole grant index, for a replay to be compared with")
+        .answers::<api::IndexDigest>(),
         route!(Get "/openapi.json" "getOpenApi" None, Kind::Document, 200, openapi::show,
             "Answers this document"),
     ]

@@ -197,7 +197,7 @@ impl Node {
     }
 
     /// The configuration of a verb that works on the data directory.
-    fn load_offline(&self) -> Result<Config, Failure> {
+    pub(super) fn load_offline(&self) -> Result<Config, Failure> {
         self.load(&Listen::default(), &[])
     }
 }

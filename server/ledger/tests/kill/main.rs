@@ -70,6 +70,7 @@ fn ledger(data: &DataDir, kind: EngineKind, new: Option<LogId>) -> Result<Ledger
         engine: open_engine(data, kind, new)?,
         clock: Arc::new(|| testkit::BEGIN),
         ids: Arc::new(RandomIds::default()),
+        data: None,
         anchors: Vec::new(),
         progress: None,
         on_commit: None,

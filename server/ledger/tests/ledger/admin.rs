@@ -40,6 +40,7 @@ fn config(engine: Arc<dyn Engine>, clock: &Arc<Hands>) -> LedgerConfig {
         engine,
         clock,
         ids: Arc::new(SeededIds::new(1)),
+        data: None,
         anchors: Vec::new(),
         progress: None,
         on_commit: None,

@@ -419,6 +419,7 @@ fn a_filling_disk_stops_issuance_first() {
         engine,
         clock: Arc::new(|| testkit::BEGIN),
         ids: Arc::new(RandomIds::default()),
+        data: None,
         anchors: Vec::new(),
         progress: None,
         on_commit: None,
