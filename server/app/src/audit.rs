@@ -7,7 +7,7 @@ use std::fmt::Write;
 use writ_core::Index;
 
 /// SHA-256 of all that is in a grant index. It is that of the text which the index is for people who
-/// debug it, so the same version of Writ gives the same for the same log, and another version may
+/// debug it, and of the digests of secrets, which are left out there. So the same version of Writ gives the same for the same log, and another version may
 /// not.
 #[must_use]
 pub fn index_digest(index: &Index) -> [u8; 32] {
@@ -21,5 +21,10 @@ pub fn index_digest(index: &Index) -> [u8; 32] {
     let mut hashed = Hashed(Sha256::new());
     // Neither the hash nor the index can fail.
     let _ = write!(hashed, "{index:?}");
+    for application in index.applications(None) {
+        for secret in &application.secrets {
+            hashed.0.update(secret.digest);
+        }
+    }
     hashed.0.finalize().into()
 }

@@ -18,10 +18,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use writ_core::{
-    Actor, Algorithm, ApplicationId, Command, CommandId, Millis, Name, NewSecret, NewSigningKey,
-    SecretId, Submission,
+    Actor, Algorithm, ApplicationId, Command, CommandId, Index, Millis, Name, NewSecret,
+    NewSigningKey, SecretId, Submission,
 };
-use writ_ledger::note::{KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
+use writ_ledger::merkle::Tree;
+use writ_ledger::note::{Checkpoint, KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
 use writ_ledger::{
     Anchor, Checkpoints, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger,
     LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number, open_engine,
@@ -76,6 +77,9 @@ pub enum BootstrapError {
     /// A credentials file.
     #[error(transparent)]
     Credentials(#[from] CredentialsFileError),
+    /// The log is what was signed.
+    #[error("the log is what its checkpoints vouch for: there is nothing to accept")]
+    NothingToAccept,
     /// The name of the log.
     #[error("the key of the log: {0}")]
     LogKey(#[from] ParseNoteError),
@@ -217,6 +221,75 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     })
 }
 
+/// A log that was accepted although something vouched for another one.
+#[derive(Debug)]
+pub struct AcceptedRestore {
+    /// What had vouched for another log: where that was found, and for how many events.
+    pub given_up: Vec<(PathBuf, u64)>,
+    /// The log as it was accepted, with the event that says so.
+    pub index: Arc<Index>,
+}
+
+/// Accepts the log of a data directory as it is, although checkpoints vouch for another one or are
+/// missing: an older state was restored, and is wanted. That is an event of the log, and from then on
+/// its checkpoints are of this log.
+///
+/// # Errors
+/// [`BootstrapError::NothingToAccept`] when the log is what was signed.
+pub fn accept_restore(config: &Config) -> Result<AcceptedRestore, BootstrapError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (_, ids) = sources(Arc::clone(&clock));
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let store = KeyStore::open(
+        &data,
+        engine.log_id(),
+        sealing(&config.master_key()?),
+        false,
+    )?;
+    let ledger = Ledger::open(ledger_config(
+        engine,
+        events_clock(clock),
+        &data,
+        Vec::new(),
+    ))?;
+    let issuer = config.issuer.clone().ok_or(BootstrapError::NoIssuer)?;
+    let signed = checkpoints(&data, config)?;
+    let head = ledger.tree_head().0;
+    let mut given_up = Vec::new();
+    for (path, signed) in &signed {
+        let Checkpoint { size, root, .. } = signed.checkpoint;
+        if size > head || ledger.root_at(size).ok() != Some(root) {
+            given_up.push((path.clone(), size, root));
+        }
+    }
+    if signed.is_empty() && ledger.index().has_checkpoint() {
+        given_up.push((Checkpoints::path(&data), 0, Tree::default().root()));
+    }
+    if given_up.is_empty() {
+        return Err(BootstrapError::NothingToAccept);
+    }
+    let mut said = Vec::new();
+    for (_, size, root) in &given_up {
+        // The checkpoint and its copy are usually the same.
+        if !said.contains(&(*size, *root)) {
+            said.push((*size, *root));
+            let (size, root) = (*size, *root);
+            let command = Command::AcceptRestore { size, root };
+            execute(&ledger, "accept-restore", CommandId(ids.next_id()), command)?;
+        }
+    }
+    // The checkpoints that are given up may be by another key too.
+    LogKey::open(&store, &[])?.put_to_use(&data, config, &issuer, &ledger, &ids)?;
+    Ok(AcceptedRestore {
+        given_up: given_up
+            .into_iter()
+            .map(|(path, size, _)| (path, size))
+            .collect(),
+        index: ledger.snapshot(),
+    })
+}
+
 /// Seals every private key under a new master key; answers how many.
 ///
 /// # Errors
@@ -288,7 +361,11 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     if ledger.index().log_id().is_none() {
         return Err(BootstrapError::Uninitialised(data.path().to_owned()));
     }
-    let checkpoints = log_key.put_to_use(&data, config, &issuer, &ledger, &ids, &signed)?;
+    if signed.is_empty() && ledger.index().has_checkpoint() {
+        let path = Checkpoints::path(&data);
+        return Err(Fault::NoCheckpoint { path }.into());
+    }
+    let checkpoints = log_key.put_to_use(&data, config, &issuer, &ledger, &ids)?;
     let issuances = open_issuances(&data, &ledger, config, &clock, &metrics)?;
     // The clock may have been set back while the server was down: ids and times go on from the
     // latest that was ever given out, or a cut "until now" could miss tokens from the future.
@@ -424,14 +501,9 @@ impl LogKey {
         issuer: &Issuer,
         ledger: &Ledger,
         ids: &Ids,
-        signed: &[Found],
     ) -> Result<Checkpoints, BootstrapError> {
         let index = ledger.snapshot();
         let named = index.log_vkey().and_then(|vkey| vkey.parse::<Vkey>().ok());
-        if index.has_checkpoint() && signed.is_empty() {
-            let path = Checkpoints::path(data);
-            return Err(Fault::NoCheckpoint { path }.into());
-        }
         // The name stays what it is when the issuer changes: those who verify know the log by it.
         let name = match &named {
             Some(vkey) => vkey.name().to_owned(),

@@ -8,6 +8,7 @@ mod audit;
 mod credentials;
 mod events;
 mod local;
+mod log;
 mod output;
 mod policy;
 mod progress;
@@ -82,6 +83,9 @@ enum Noun {
     #[command(subcommand)]
     Policy(policy::Policy),
     Events(events::Events),
+    /// The log itself, at the machine and with the server stopped
+    #[command(subcommand)]
+    Log(log::Log),
     /// What the log proves: verify it, prove what is in it
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -111,6 +115,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Token(noun) => noun.run(out),
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
+        Noun::Log(verb) => verb.run(out),
         Noun::Audit(verb) => verb.run(out),
     }
 }

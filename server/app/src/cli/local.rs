@@ -351,7 +351,7 @@ fn say_made(out: &mut Out, config: &Config, made: &Initialised, what: &str) -> R
 /// configuration that does not say it is completed by what the credentials said before, or by
 /// this machine: it can be corrected in the file, and an operator who is locked out has other
 /// worries.
-fn know_issuer(config: &mut Config) -> Result<(), Failure> {
+pub(super) fn know_issuer(config: &mut Config) -> Result<(), Failure> {
     if config.issuer.is_some() {
         return Ok(());
     }

@@ -163,9 +163,15 @@ fn lines(verified: &Verified, rate: u64) -> Details {
     if !report.restores.is_empty() {
         all.push(details("restored", restores.collect()));
     }
-    let verdict = match verified.findings.is_empty() {
-        true => "nothing was changed since it was signed",
-        false => "IT DOES NOT VERIFY",
+    let verdict = match (
+        verified.findings.is_empty(),
+        verified.checkpoints.is_empty(),
+    ) {
+        (true, false) => "nothing was changed since it was signed",
+        (true, true) => {
+            "whole, but never signed: nothing vouches for it until a server has started"
+        }
+        (false, _) => "IT DOES NOT VERIFY",
     };
     all.push(detail("verdict", verdict));
     all
