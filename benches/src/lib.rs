@@ -2,6 +2,8 @@
 //! resource for each signing algorithm and one application that is granted all of them among ten
 //! thousand others.
 
+pub mod log;
+
 use actix_web::web::Data;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

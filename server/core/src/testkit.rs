@@ -4,6 +4,8 @@
 //! Everything here is deterministic: ids are counted, time moves by a second a command. A [`Log`]
 //! sends every event through its stored bytes, so that a test of rules tests the codec as well.
 
+pub mod model;
+
 use crate::command::{NewScope, NewSecret, NewSigningKey};
 use crate::event::{Event, Idempotency, Recorded};
 use crate::{

@@ -1,40 +1,11 @@
 //! What holds in any history: random commands by actors of different authority, and after each
 //! step everything that must be true whatever happened.
 
-use crate::model::{Answer, Model};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use writ_core::testkit::model::{asks, check};
 use writ_core::testkit::*;
 use writ_core::*;
-
-/// Requests that meet the identifiers and scopes of [`histories`].
-const ASKS: [(Option<&str>, &[&str]); 10] = [
-    (None, &[]),
-    (Some("courses:read"), &[]),
-    (Some("courses:read a:1 b:1"), &[]),
-    (Some("courses:publish none writ:roles:read"), &[]),
-    (None, &[COURSES_IDENTIFIER]),
-    (None, &["urn:example:a"]),
-    (None, &["urn:example:b", COURSES_IDENTIFIER]),
-    (
-        Some("a:2 courses:write"),
-        &[COURSES_IDENTIFIER, "urn:example:c"],
-    ),
-    (None, &[MANAGEMENT_IDENTIFIER]),
-    (Some("writ:roles:read"), &[COURSES_IDENTIFIER]),
-];
-
-fn asks() -> impl Iterator<Item = (ApplicationId, Ask<'static>)> {
-    (1..=6).flat_map(|id| {
-        ASKS.iter().map(move |(scope, resources)| {
-            let ask = Ask {
-                scope: *scope,
-                resources,
-            };
-            (ApplicationId(id), ask)
-        })
-    })
-}
 
 fn usable_administrator(index: &Index, now: Millis) -> bool {
     let management = index.management().expect("a management API");
@@ -127,64 +98,6 @@ fn check_shape(index: &Index) {
             .collect();
         assert_eq!(active.len(), 1, "{algorithm} must have one active key");
         assert_eq!(index.active_key(algorithm), Some(active[0]));
-    }
-}
-
-fn names(scopes: &[ScopeName]) -> Vec<String> {
-    scopes.iter().map(ToString::to_string).collect()
-}
-
-/// The index and the naive model tell the same story.
-fn check_against_model(log: &Log) {
-    let (index, model) = (&log.index, Model::read(&log.recorded));
-    assert_eq!(index.settings().to_change(), model.settings);
-    assert_eq!(index.application_count(), model.applications.len());
-    assert_eq!(index.api_count(), model.apis.len());
-    assert_eq!(index.role_count(), model.roles.len());
-    assert_eq!(index.keys().count(), model.keys.len());
-    assert_eq!(index.revoked_count(), model.revoked.len());
-    assert_eq!(index.policy_count(), model.policies.len());
-    assert_eq!(index.policy_binding_count(), model.bindings.len());
-    for (id, expected) in &model.bindings {
-        let found = index.policy_binding(*id).expect("in the model");
-        assert_eq!(found.judgement, expected.judgement);
-        assert_eq!(found.previous.as_deref(), expected.previous.as_ref());
-        let order: Vec<_> = index.bound(found.target).iter().map(|one| one.id).collect();
-        assert_eq!(order, model.bound(expected.target));
-    }
-    let mut revocations = BTreeMap::<ApplicationId, u32>::new();
-    for (jti, (application, _)) in &model.revoked {
-        assert!(index.is_revoked(*jti));
-        *revocations.entry(*application).or_default() += 1;
-    }
-    for (application, count) in revocations {
-        assert_eq!(index.revocations_of(application), count);
-    }
-    for (id, expected) in &model.applications {
-        let app = index.application(*id).expect("in the model");
-        assert_eq!(app.enabled, expected.enabled);
-        assert_eq!(app.tokens_cut_at, expected.cut_at);
-        let secrets: BTreeSet<SecretId> = app.secrets.iter().map(|secret| secret.id).collect();
-        assert_eq!(secrets, expected.secrets);
-        for api in index.apis(None) {
-            let granted: BTreeSet<String> = names(&api.names(&index.granted(app, api.id)))
-                .into_iter()
-                .collect();
-            assert_eq!(granted, model.granted(*id, api.id));
-        }
-    }
-    for (id, ask) in asks() {
-        let found = authorize(index, id, ask).ok().map(|entitled| Answer {
-            scopes: names(&entitled.scopes),
-            audience: entitled.audience.iter().map(ToString::to_string).collect(),
-            lifetime_seconds: entitled.lifetime_seconds,
-            algorithm: entitled.algorithm,
-            typ: entitled.typ,
-            dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
-            bindings: entitled.bindings.iter().map(|one| one.id).collect(),
-        });
-        let expected = model.authorize(id, ask.scope, ask.resources);
-        assert_eq!(found, expected, "{id} asks {ask:?}");
     }
 }
 
@@ -281,7 +194,8 @@ fn check_escalation(before: &Index, after: &Index, mine: &ScopeBits) {
 
 /// An entitlement, asked for again in its own words.
 fn again(index: &Index, entitled: &Entitled) -> Result<Entitled, Denial> {
-    let scope = names(&entitled.scopes).join(" ");
+    let names = entitled.scopes.iter().map(ToString::to_string);
+    let scope = names.collect::<Vec<String>>().join(" ");
     let resources: Vec<&str> = entitled
         .apis
         .iter()
@@ -367,11 +281,11 @@ fn run(history: &[Action]) -> Log {
             Ok(Decision::Repeat(_)) | Err(_) => assert_eq!(log.index, before),
         }
         if step % 8 == 7 {
-            check_against_model(&log);
+            check(&log.index, &log.recorded);
             earlier = entitlements(&log.index);
         }
     }
-    check_against_model(&log);
+    check(&log.index, &log.recorded);
     log
 }
 

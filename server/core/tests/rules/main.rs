@@ -6,5 +6,4 @@ mod authorize;
 mod codec;
 mod commands;
 mod history;
-mod model;
 mod refusals;

@@ -1,61 +1,153 @@
 //! A second, naive reading of the same log: names in ordered sets, one pass over all events, no
 //! bits, no sharing, no incremental maps. Where it and the index disagree, one of them is wrong.
 
+use super::COURSES_IDENTIFIER;
+use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
-use writ_core::*;
 
 type Names = BTreeSet<String>;
 
+/// Requests that meet the identifiers and scopes of [`super::histories`].
+const ASKS: [(Option<&str>, &[&str]); 10] = [
+    (None, &[]),
+    (Some("courses:read"), &[]),
+    (Some("courses:read a:1 b:1"), &[]),
+    (Some("courses:publish none writ:roles:read"), &[]),
+    (None, &[COURSES_IDENTIFIER]),
+    (None, &["urn:example:a"]),
+    (None, &["urn:example:b", COURSES_IDENTIFIER]),
+    (
+        Some("a:2 courses:write"),
+        &[COURSES_IDENTIFIER, "urn:example:c"],
+    ),
+    (None, &[MANAGEMENT_IDENTIFIER]),
+    (Some("writ:roles:read"), &[COURSES_IDENTIFIER]),
+];
+
+/// Those requests by each of the applications of the histories.
+pub fn asks() -> impl Iterator<Item = (ApplicationId, Ask<'static>)> {
+    (1..=6).flat_map(|id| {
+        ASKS.iter().map(move |(scope, resources)| {
+            let ask = Ask {
+                scope: *scope,
+                resources,
+            };
+            (ApplicationId(id), ask)
+        })
+    })
+}
+
+/// The index and the naive model tell the same story.
+///
+/// # Panics
+/// When they do not.
+pub fn check(index: &Index, events: &[Recorded]) {
+    let model = Model::read(events);
+    assert_eq!(index.settings().to_change(), model.settings);
+    assert_eq!(index.application_count(), model.applications.len());
+    assert_eq!(index.api_count(), model.apis.len());
+    assert_eq!(index.role_count(), model.roles.len());
+    assert_eq!(index.keys().count(), model.keys.len());
+    assert_eq!(index.revoked_count(), model.revoked.len());
+    assert_eq!(index.policy_count(), model.policies.len());
+    assert_eq!(index.policy_binding_count(), model.bindings.len());
+    for (id, expected) in &model.bindings {
+        let found = index.policy_binding(*id).expect("in the model");
+        assert_eq!(found.judgement, expected.judgement);
+        assert_eq!(found.previous.as_deref(), expected.previous.as_ref());
+        let order: Vec<_> = index.bound(found.target).iter().map(|one| one.id).collect();
+        assert_eq!(order, model.bound(expected.target));
+    }
+    let mut revocations = BTreeMap::<ApplicationId, u32>::new();
+    for (jti, (application, _)) in &model.revoked {
+        assert!(index.is_revoked(*jti));
+        *revocations.entry(*application).or_default() += 1;
+    }
+    for (application, count) in revocations {
+        assert_eq!(index.revocations_of(application), count);
+    }
+    for (id, expected) in &model.applications {
+        let app = index.application(*id).expect("in the model");
+        assert_eq!(app.enabled, expected.enabled);
+        assert_eq!(app.tokens_cut_at, expected.cut_at);
+        let secrets: BTreeSet<SecretId> = app.secrets.iter().map(|secret| secret.id).collect();
+        assert_eq!(secrets, expected.secrets);
+        for api in index.apis(None) {
+            let granted: BTreeSet<String> = texts(&api.names(&index.granted(app, api.id)))
+                .into_iter()
+                .collect();
+            assert_eq!(granted, model.granted(*id, api.id));
+        }
+    }
+    for (id, ask) in asks() {
+        let found = authorize(index, id, ask).ok().map(|entitled| Answer {
+            scopes: texts(&entitled.scopes),
+            audience: entitled.audience.iter().map(ToString::to_string).collect(),
+            lifetime_seconds: entitled.lifetime_seconds,
+            algorithm: entitled.algorithm,
+            typ: entitled.typ,
+            dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
+            bindings: entitled.bindings.iter().map(|one| one.id).collect(),
+        });
+        let expected = model.authorize(id, ask.scope, ask.resources);
+        assert_eq!(found, expected, "{id} asks {ask:?}");
+    }
+}
+
+fn texts(scopes: &[ScopeName]) -> Vec<String> {
+    scopes.iter().map(ToString::to_string).collect()
+}
+
 #[derive(Default)]
-pub struct Model {
-    pub settings: SettingsChange,
-    pub apis: BTreeMap<ApiId, Api>,
-    pub applications: BTreeMap<ApplicationId, App>,
-    pub roles: BTreeMap<RoleId, Names>,
-    pub revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
-    pub keys: BTreeMap<String, (Algorithm, &'static str)>,
-    pub policies: BTreeSet<PolicyDigest>,
-    pub bindings: BTreeMap<BindingId, Binding>,
+struct Model {
+    settings: SettingsChange,
+    apis: BTreeMap<ApiId, Api>,
+    applications: BTreeMap<ApplicationId, App>,
+    roles: BTreeMap<RoleId, Names>,
+    revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
+    keys: BTreeMap<String, (Algorithm, &'static str)>,
+    policies: BTreeSet<PolicyDigest>,
+    bindings: BTreeMap<BindingId, Binding>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    pub target: PolicyTarget,
-    pub mode: PolicyMode,
-    pub order: u32,
-    pub judgement: Judgement,
-    pub previous: Option<Judgement>,
+struct Binding {
+    target: PolicyTarget,
+    mode: PolicyMode,
+    order: u32,
+    judgement: Judgement,
+    previous: Option<Judgement>,
 }
 
 #[derive(Clone)]
-pub struct Api {
-    pub identifier: String,
-    pub open: bool,
-    pub profile: TokenProfile,
-    pub guards: BTreeSet<ApplicationId>,
-    pub scopes: Names,
+struct Api {
+    identifier: String,
+    open: bool,
+    profile: TokenProfile,
+    guards: BTreeSet<ApplicationId>,
+    scopes: Names,
 }
 
 #[derive(Clone)]
-pub struct App {
-    pub enabled: bool,
-    pub settings: TokenSettings,
-    pub secrets: BTreeSet<SecretId>,
-    pub grants: BTreeMap<ApiId, (GrantMode, Names)>,
-    pub roles: BTreeSet<RoleId>,
-    pub cut_at: Option<Millis>,
+struct App {
+    enabled: bool,
+    settings: TokenSettings,
+    secrets: BTreeSet<SecretId>,
+    grants: BTreeMap<ApiId, (GrantMode, Names)>,
+    roles: BTreeSet<RoleId>,
+    cut_at: Option<Millis>,
 }
 
 /// What the model answers to a token request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub scopes: Vec<String>,
-    pub audience: Vec<String>,
-    pub lifetime_seconds: u32,
-    pub algorithm: Algorithm,
-    pub typ: TokenType,
-    pub dropped: Vec<String>,
-    pub bindings: Vec<BindingId>,
+struct Answer {
+    scopes: Vec<String>,
+    audience: Vec<String>,
+    lifetime_seconds: u32,
+    algorithm: Algorithm,
+    typ: TokenType,
+    dropped: Vec<String>,
+    bindings: Vec<BindingId>,
 }
 
 fn names(scopes: &[ScopeName]) -> Names {
@@ -63,7 +155,7 @@ fn names(scopes: &[ScopeName]) -> Names {
 }
 
 impl Model {
-    pub fn read(log: &[Recorded]) -> Self {
+    fn read(log: &[Recorded]) -> Self {
         let mut model = Self {
             settings: Settings::default().to_change(),
             ..Self::default()
@@ -259,7 +351,7 @@ impl Model {
         }
     }
 
-    pub fn granted(&self, id: ApplicationId, api: ApiId) -> Names {
+    fn granted(&self, id: ApplicationId, api: ApiId) -> Names {
         let Some(app) = self.applications.get(&id) else {
             return Names::new();
         };
@@ -272,7 +364,7 @@ impl Model {
     }
 
     /// The bindings of a target, in their order.
-    pub fn bound(&self, target: PolicyTarget) -> Vec<BindingId> {
+    fn bound(&self, target: PolicyTarget) -> Vec<BindingId> {
         let bound = self.bindings.iter().filter(|(_, one)| one.target == target);
         let mut bound: Vec<_> = bound.map(|(id, one)| (one.order, *id)).collect();
         bound.sort_unstable();
@@ -287,7 +379,7 @@ impl Model {
     }
 
     /// The table of the design, row by row; `None` for every kind of denial.
-    pub fn authorize(
+    fn authorize(
         &self,
         id: ApplicationId,
         scope: Option<&str>,

@@ -1,0 +1,80 @@
+//! What does it cost to read a log: to replay it into an index, and to verify it? A million events
+//! of 250,000 applications; a hundredth of that when the benches are only tried.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use writ_benches::log;
+use writ_core::{Index, Position, codec};
+use writ_ledger::engine::Engine;
+use writ_ledger::merkle::{LogTree, leaf_hash};
+use writ_ledger::verify::verify;
+use writ_ledger::{Anchor, Ledger, LedgerConfig, RandomIds};
+
+fn events() -> u64 {
+    // `cargo test` tries each bench once.
+    match std::env::args().any(|argument| argument == "--bench") {
+        true => 1_000_000,
+        false => 10_000,
+    }
+}
+
+fn reading(c: &mut Criterion) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let engine: Arc<dyn Engine> = Arc::new(log::make(&directory.path().join("log"), events()));
+    let mut group = c.benchmark_group("log");
+    group
+        .throughput(Throughput::Elements(events()))
+        .sample_size(10);
+
+    // One after the other on one thread: what each event costs.
+    group.bench_function("decode_hash_apply_on_one_core", |b| {
+        b.iter(|| {
+            let (mut index, mut tree) = (Index::default(), LogTree::default());
+            while let Ok(read) = engine.read(tree.size(), 4_096, 4 << 20)
+                && !read.is_empty()
+            {
+                for (position, bytes) in read {
+                    let recorded = codec::decode(Position(position), &bytes).expect("an event");
+                    tree.push_hash(leaf_hash(&bytes));
+                    index.apply(&recorded);
+                }
+            }
+            assert_eq!(index.next_position().0, events());
+            black_box((index, tree.root()))
+        });
+    });
+    group.bench_function("replay", |b| {
+        b.iter(|| {
+            let opened = Ledger::open_stepped(LedgerConfig {
+                engine: Arc::clone(&engine),
+                clock: Arc::new(|| writ_core::Millis(0)),
+                ids: Arc::new(RandomIds::default()),
+                data: None,
+                anchors: Vec::new(),
+                progress: None,
+                on_commit: None,
+            });
+            black_box(opened.expect("it opens"))
+        });
+    });
+    let mut tree = LogTree::default();
+    (0..events()).for_each(|position| tree.push_hash(leaf_hash(&log::stored(position))));
+    let anchor = Anchor {
+        size: events(),
+        root: tree.root(),
+        place: "checkpoint".into(),
+    };
+    group.bench_function("verify", |b| {
+        b.iter(|| {
+            let anchors = std::slice::from_ref(&anchor);
+            let report = verify(&*engine, None, anchors, |_| {}).expect("it reads");
+            assert!(report.findings.is_empty(), "{:?}", report.findings);
+            black_box(report)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, reading);
+criterion_main!(benches);
