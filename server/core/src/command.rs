@@ -30,7 +30,11 @@ pub enum Command {
         secret: NewSecret,
     },
     /// A server opened the log.
-    StartServer { version: Box<str>, engine: Box<str> },
+    StartServer {
+        version: Box<str>,
+        engine: Box<str>,
+        issuer: Option<Box<str>>,
+    },
     /// Changes settings.
     ChangeSettings { change: SettingsChange },
 

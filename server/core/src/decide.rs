@@ -204,7 +204,11 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             name,
             secret,
         } => recover(index, *application, name, secret, facts),
-        Command::StartServer { version, engine } => start(index, version, engine),
+        Command::StartServer {
+            version,
+            engine,
+            issuer,
+        } => start(index, version, engine, issuer.as_deref()),
         Command::ChangeSettings { change } => change_settings(index, change),
         Command::CreateApiResource {
             identifier,
@@ -478,12 +482,13 @@ fn recover(
 
 /// A start is recorded, and brings the management API up to this version's scopes: whoever held
 /// all of them before holds all of them afterwards, or nobody could ever hand out the new ones.
-fn start(index: &Index, version: &str, engine: &str) -> Events {
+fn start(index: &Index, version: &str, engine: &str, issuer: Option<&str>) -> Events {
     let mut events: Vec<Event> = vec![
         ServerStarted {
             version: version.into(),
             rules_version: RULES_VERSION,
             engine: engine.into(),
+            issuer: issuer.map(Into::into),
         }
         .into(),
     ];

@@ -222,7 +222,12 @@ events! {
     { log_id: Box<str>, format: u16, }
     /// A server opened the log.
     ServerStarted = "server.started", 1, about |_| vec![Entity::Server];
-    { version: Box<str>, rules_version: u32, engine: Box<str>, }
+    {
+        version: Box<str>, rules_version: u32, engine: Box<str>,
+        /// The issuer identifier (RFC 8414 §2) from then on. Logs of older versions do not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<Box<str>>,
+    }
     /// Settings changed.
     SettingsChanged = "settings.changed", 1, about |_| vec![Entity::Settings];
     { change: SettingsChange, }

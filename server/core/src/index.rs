@@ -18,6 +18,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     log_id: Option<Arc<str>>,
+    issuer: Option<Arc<str>>,
     next: u64,
     last_at: Millis,
     settings: Arc<Settings>,
@@ -97,6 +98,13 @@ impl Index {
     #[must_use]
     pub fn log_id(&self) -> Option<&Arc<str>> {
         self.log_id.as_ref()
+    }
+
+    /// The issuer identifier that the last start named: what policies were told. `None` before the
+    /// first start that said it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// The settings in force.
@@ -415,7 +423,8 @@ impl Index {
         self.forget(at);
         match event {
             Event::LogCreated(e) => self.log_id = Some(e.log_id.clone().into()),
-            Event::ServerStarted(_) | Event::CommandHadNoEffect(_) => {}
+            Event::ServerStarted(e) => self.issuer = e.issuer.clone().map(Into::into),
+            Event::CommandHadNoEffect(_) => {}
             Event::IssuancesSealed(e) => drop(self.sealed.insert((e.file.clone(), e.root))),
             Event::SettingsChanged(e) => {
                 Arc::make_mut(&mut self.settings).apply(&e.change, position)

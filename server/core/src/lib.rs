@@ -58,4 +58,4 @@ pub use time::{Millis, ParseMillisError, Position};
 
 /// The version of the rules in this crate: it changes when the same commands can give other
 /// events, or the same log another index. Recorded by every `server.started`.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;

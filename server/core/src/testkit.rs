@@ -1136,7 +1136,11 @@ fn server_commands() -> BoxedStrategy<Command> {
         1 => (application_ids(), names(), new_secrets()).prop_map(|(application, name, secret)| {
             Command::RecoverAdministrator { application, name, secret }
         }),
-        1 => Just(Command::StartServer { version: "0.1.0".into(), engine: "none".into() }),
+        1 => Just(Command::StartServer {
+            version: "0.1.0".into(),
+            engine: "none".into(),
+            issuer: Some("https://writ.example".into()),
+        }),
         5 => settings_changes().prop_map(|change| Command::ChangeSettings { change }),
     ]
     .boxed()

@@ -196,7 +196,8 @@ fn blank(
             .scope
             .iter()
             .flat_map(|s| s.split(' '))
-            .take(LISTED)
+            // One more than may be asked for, so that the record shows that there were too many.
+            .take(LISTED + 1)
             .map(kept::<ScopeName>)
             .collect(),
         granted: Vec::new(),

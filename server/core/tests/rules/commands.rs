@@ -89,6 +89,7 @@ fn start() -> Command {
     Command::StartServer {
         version: "0.1.0".into(),
         engine: "wasmtime".into(),
+        issuer: Some("https://writ.example".into()),
     }
 }
 
@@ -97,8 +98,24 @@ fn started() -> Event {
         version: "0.1.0".into(),
         rules_version: RULES_VERSION,
         engine: "wasmtime".into(),
+        issuer: Some("https://writ.example".into()),
     }
     .into()
+}
+
+#[test]
+fn a_start_names_the_issuer_until_the_next_one_does() {
+    let mut log = Log::base();
+    assert_eq!(log.index.issuer(), None);
+    log.run(&Actor::system("start"), start());
+    assert_eq!(log.index.issuer(), Some("https://writ.example"));
+    let older = Command::StartServer {
+        version: "0.0.9".into(),
+        engine: "wasmtime".into(),
+        issuer: None,
+    };
+    log.run(&Actor::system("start"), older);
+    assert_eq!(log.index.issuer(), None, "that server may have had another");
 }
 
 #[test]

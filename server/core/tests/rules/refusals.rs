@@ -850,6 +850,7 @@ fn about_the_actor() -> Vec<Case> {
     let start = || Command::StartServer {
         version: "1".into(),
         engine: "none".into(),
+        issuer: None,
     };
     let mut cases = vec![
         by(
