@@ -475,7 +475,7 @@ fn sources(clock: Arc<dyn Clock>) -> (Arc<dyn Random>, Ids) {
     (random, ids)
 }
 
-fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
+pub(crate) fn engine_kind(config: &Config) -> Result<EngineKind, BootstrapError> {
     match config.store.engine {
         Engine::Redb => Ok(EngineKind::Redb),
         #[cfg(feature = "sled")]
