@@ -87,6 +87,22 @@ pub(super) fn clock(record: &IssuanceRecord) -> Millis {
     record.clock.unwrap_or(record.id.millis())
 }
 
+/// How often a policy is asked that the server itself could not ask: the machine may be busy.
+const TRIES: usize = 5;
+
+/// Asks a policy, and again where it gave no answer by no fault of its own.
+pub(super) fn ask(prepared: &Prepared, request: &Request) -> Evaluation {
+    let evaluate = || prepared.policy.evaluate(request, &prepared.settings);
+    let mut evaluation = evaluate();
+    for _ in 1..TRIES {
+        if !matches!(&evaluation.result, Err(trouble) if trouble.is_servers()) {
+            break;
+        }
+        evaluation = evaluate();
+    }
+    evaluation
+}
+
 /// How a decision is made again.
 pub(super) struct Asking<'a, R, A> {
     pub asked: &'a Asked,

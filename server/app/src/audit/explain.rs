@@ -189,7 +189,16 @@ impl Replayed {
         let ask = |binding: &PolicyBinding, prepared: &Prepared, request: &Request| {
             match servers_trouble(record, binding) {
                 Some(recorded) => recorded.evaluation(),
-                None => prepared.policy.evaluate(request, &prepared.settings),
+                None => {
+                    let evaluation = again::ask(prepared, request);
+                    if let Err(trouble) = &evaluation.result
+                        && trouble.is_servers()
+                    {
+                        let why = trouble.to_string().into();
+                        missing.borrow_mut().insert(binding.id.to_string(), why);
+                    }
+                    evaluation
+                }
             }
         };
         let asking = Asking {
