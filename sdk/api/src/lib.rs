@@ -8,6 +8,7 @@
 mod api_resource;
 mod application;
 mod audit;
+mod explanation;
 mod key;
 mod policy;
 mod role;
@@ -16,6 +17,7 @@ mod token;
 pub use api_resource::*;
 pub use application::*;
 pub use audit::*;
+pub use explanation::*;
 pub use key::*;
 pub use policy::*;
 pub use role::*;

@@ -31,8 +31,10 @@ mod tokens;
 
 pub use call::{Answer, Call};
 pub use failure::Failure;
+pub(crate) use grants::view as grant_view;
 pub use open::{Request, open, run};
 pub use openapi::document;
+pub(crate) use policies::judgement_view;
 pub use routes::{Kind, Media, Method, Parameter, Route, routes};
 
 /// What becomes of a call.

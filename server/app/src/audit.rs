@@ -1,14 +1,29 @@
-//! What the log proves. All of it reads and nothing writes: no clock, no network, no server.
+//! Audits: what the log proves, and recorded decisions made again, from the log alone.
+//!
+//! `verify.rs` holds a data directory against what was signed. `again.rs` makes one decision again, of
+//! its record and the index it rests on; `explain.rs` compares what came of it with what is recorded.
+//! `evidence.rs` is where both come from when no server runs; a server explains from what it has open.
 
+mod again;
+mod differences;
+mod evidence;
+mod explain;
+mod modules;
+#[cfg(test)]
+mod tests;
 pub mod verify;
+
+pub use evidence::{Evidence, EvidenceError, Walk};
+pub use explain::{Surroundings, explain, withdrawal_of, withdrawn_by};
+pub use modules::Modules;
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use writ_core::Index;
 
 /// SHA-256 of all that is in a grant index. It is that of the text which the index is for people who
-/// debug it, and of the digests of secrets, which are left out there. So the same version of Writ gives the same for the same log, and another version may
-/// not.
+/// debug it, and of the digests of secrets, which are left out there. So the same version of Writ
+/// gives the same for the same log, and another version may not.
 #[must_use]
 pub fn index_digest(index: &Index) -> [u8; 32] {
     struct Hashed(Sha256);

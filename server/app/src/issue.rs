@@ -75,7 +75,7 @@ pub mod panel;
 mod record;
 mod sign;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
 pub use entitle::{Entitlement, entitle};

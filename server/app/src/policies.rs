@@ -393,26 +393,7 @@ impl Policies {
         digest: PolicyDigest,
         settings: &PolicySettings,
     ) -> Result<([u8; 32], Prepared), PolicyFault> {
-        let policy = self.load(digest)?;
-        let given: Vec<Named> = settings
-            .iter()
-            .map(|(name, given)| Named::new(&**name, value(given)))
-            .collect();
-        let resolved = policy.descriptor().resolve(&given).map_err(problems)?;
-        match policy.validate(&resolved) {
-            Ok(answer) => answer.map_err(problems)?,
-            Err(trouble) if trouble.is_servers() => {
-                return Err(PolicyFault::Unavailable(trouble.to_string()));
-            }
-            Err(trouble) => return Err(PolicyFault::Settings(vec![trouble.to_string()])),
-        }
-        let settings_digest = writ_sandbox::settings_digest(&resolved);
-        let prepared = Prepared {
-            reads: Fact::named(&policy.descriptor().reads),
-            settings: resolved,
-            policy,
-        };
-        Ok((settings_digest, prepared))
+        make(self.load(digest)?, settings)
     }
 
     fn load(&self, digest: PolicyDigest) -> Result<Policy, PolicyFault> {
@@ -428,6 +409,33 @@ impl Policies {
         change(&mut wanted, &mut ready);
         self.ready.store(Arc::new(ready));
     }
+}
+
+/// Makes a policy ready with settings as they were given: checks them as its descriptor says, and
+/// then asks it. Answers their digest too.
+pub(crate) fn make(
+    policy: Policy,
+    settings: &PolicySettings,
+) -> Result<([u8; 32], Prepared), PolicyFault> {
+    let given: Vec<Named> = settings
+        .iter()
+        .map(|(name, given)| Named::new(&**name, value(given)))
+        .collect();
+    let resolved = policy.descriptor().resolve(&given).map_err(problems)?;
+    match policy.validate(&resolved) {
+        Ok(answer) => answer.map_err(problems)?,
+        Err(trouble) if trouble.is_servers() => {
+            return Err(PolicyFault::Unavailable(trouble.to_string()));
+        }
+        Err(trouble) => return Err(PolicyFault::Settings(vec![trouble.to_string()])),
+    }
+    let settings_digest = writ_sandbox::settings_digest(&resolved);
+    let prepared = Prepared {
+        reads: Fact::named(&policy.descriptor().reads),
+        settings: resolved,
+        policy,
+    };
+    Ok((settings_digest, prepared))
 }
 
 fn retain(wanted: &Wanted, ready: &mut Ready) {

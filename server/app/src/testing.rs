@@ -86,8 +86,16 @@ static TEMPLATE: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 /// What blocks needs a thread of its own: a test runs on that of a runtime.
-fn blocking<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn blocking<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join()).expect("it does not panic")
+}
+
+fn close(app: Data<App>) {
+    blocking(|| {
+        app.ledger.close();
+        app.issuances.close();
+    });
+    drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
 }
 
 fn config_in(data_dir: &Path) -> Config {
@@ -170,9 +178,26 @@ impl TestServer {
     }
 
     /// Stops it and starts it again with policies run otherwise.
-    pub(crate) fn restart_in(mut self, sandbox: SandboxConfig) -> Self {
+    pub(crate) fn restart_in(self, sandbox: SandboxConfig) -> Self {
+        self.sandboxed(sandbox).restart()
+    }
+
+    /// Policies are run otherwise from the next start on.
+    pub(crate) fn sandboxed(mut self, sandbox: SandboxConfig) -> Self {
         self.sandbox = sandbox;
-        self.restart()
+        self
+    }
+
+    /// Stops it: the data directory is there as long as the first part is held.
+    pub(crate) fn stop(self) -> (TempDir, Config) {
+        let Self {
+            app,
+            config,
+            _directory,
+            ..
+        } = self;
+        close(app);
+        (_directory, config)
     }
 
     /// Stops it and starts it again with another configuration.
@@ -186,11 +211,7 @@ impl TestServer {
             _directory,
         } = self;
         change(&mut config);
-        blocking(|| {
-            app.ledger.close();
-            app.issuances.close();
-        });
-        drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
+        close(app);
         let app = Data::new(Self::open(&config, &clock, &sandbox));
         Self {
             app,

@@ -36,6 +36,16 @@ impl Blobs {
         })
     }
 
+    /// The blobs in a directory, to be read: of an export, or of a data directory in which nothing
+    /// is to be changed. It need not be there.
+    #[must_use]
+    pub fn in_directory(path: PathBuf) -> Self {
+        Self {
+            path,
+            putting: Mutex::default(),
+        }
+    }
+
     fn file(&self, digest: &Digest) -> PathBuf {
         let name = hex(digest);
         let (directory, file) = name.split_at(2);

@@ -566,14 +566,8 @@ impl IssuanceLog {
     /// # Errors
     /// When a file cannot be read.
     pub fn find_bytes(&self, id: Jti) -> Result<Option<Vec<u8>>, Fault> {
-        for (path, readable) in self.shared.files_with(|ids| ids.0 <= id.0 && id.0 <= ids.1) {
-            if let Some(readable) = readable?
-                && let Some(bytes) = readable.find(&path, id.0)?
-            {
-                return Ok(Some(bytes));
-            }
-        }
-        Ok(None)
+        let files = self.shared.files_with(|ids| ids.0 <= id.0 && id.0 <= ids.1);
+        file::find(files, id)
     }
 
     /// A record. Blocks on the disk.
@@ -581,12 +575,10 @@ impl IssuanceLog {
     /// # Errors
     /// When a file cannot be read, or the record is damaged.
     pub fn find(&self, id: Jti) -> Result<Option<IssuanceRecord>, Fault> {
-        let Some(bytes) = self.find_bytes(id)? else {
-            return Ok(None);
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Fault::damaged(&self.shared.directory, format!("record {id}: {error}"))
-        })
+        let found = self.find_bytes(id)?;
+        found
+            .map(|bytes| file::decode(&self.shared.directory, id, &bytes))
+            .transpose()
     }
 
     /// Shows every record with the id of that moment or a later one, until the visitor breaks off:
@@ -600,15 +592,9 @@ impl IssuanceLog {
         from: Millis,
         visit: &mut dyn FnMut(Jti, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
-        let from = u128::from(from.0) << 80;
-        for (path, readable) in self.shared.files_with(|ids| ids.1 >= from) {
-            if let Some(readable) = readable?
-                && readable.scan(&path, from, visit)?.is_break()
-            {
-                break;
-            }
-        }
-        Ok(())
+        let first = u128::from(from.0) << 80;
+        let files = self.shared.files_with(|ids| ids.1 >= first);
+        file::scan(files, from, visit)
     }
 
     /// Writes what is queued and stops. Later records are refused; reading goes on. Blocks until it

@@ -13,6 +13,8 @@
 use crate::disk::{self, private_file};
 use crate::engine::without_panic;
 use crate::issuance_frame::{self as frame, Totals};
+use crate::issuance_reader::Overlay;
+use crate::issuance_record::IssuanceRecord;
 use crate::merkle::Tree;
 use crate::redb_engine::fault;
 use crate::{Fault, LogId, limits};
@@ -130,39 +132,7 @@ impl Active {
     pub fn open(path: &Path, number: u64, log_id: LogId) -> Result<Self, Fault> {
         without_panic(path, || {
             let db = builder().open(path).map_err(fault(path))?;
-            let read = || -> Result<(String, String, String), redb::Error> {
-                let header = db.begin_read()?.open_table(HEADER)?;
-                let text = |key: &str| -> Result<String, redb::Error> {
-                    Ok(header
-                        .get(key)?
-                        .map(|v| v.value().to_owned())
-                        .unwrap_or_default())
-                };
-                Ok((text("format")?, text("log_id")?, text("made_at")?))
-            };
-            let (format, log, made_at) = read().map_err(fault(path))?;
-            if format != FORMAT.to_string() {
-                let path = path.to_owned();
-                return Err(Fault::UnknownFormat {
-                    path,
-                    found: format,
-                    known: FORMAT,
-                });
-            }
-            match LogId::parse(&log) {
-                Some(found) if found == log_id => {}
-                Some(found) => {
-                    return Err(Fault::ForeignLog {
-                        path: path.into(),
-                        found,
-                        expected: log_id,
-                    });
-                }
-                None => return Err(Fault::damaged(path, "the header names no log")),
-            }
-            let made_at = made_at
-                .parse()
-                .map_err(|_| Fault::damaged(path, "the header has no time"))?;
+            let made_at = read_header(&db, path, log_id)?;
             let last = || -> Result<Option<(u128, u64, Vec<u8>)>, redb::Error> {
                 let frames = db.begin_read()?.open_table(FRAMES)?;
                 let last = frames.last()?;
@@ -216,6 +186,43 @@ impl Active {
     }
 }
 
+/// When a file was made, if it is one of this format and of this log.
+fn read_header(db: &impl ReadableDatabase, path: &Path, log_id: LogId) -> Result<Millis, Fault> {
+    let read = || -> Result<(String, String, String), redb::Error> {
+        let header = db.begin_read()?.open_table(HEADER)?;
+        let text = |key: &str| -> Result<String, redb::Error> {
+            Ok(header
+                .get(key)?
+                .map(|v| v.value().to_owned())
+                .unwrap_or_default())
+        };
+        Ok((text("format")?, text("log_id")?, text("made_at")?))
+    };
+    let (format, log, made_at) = read().map_err(fault(path))?;
+    if format != FORMAT.to_string() {
+        let path = path.to_owned();
+        return Err(Fault::UnknownFormat {
+            path,
+            found: format,
+            known: FORMAT,
+        });
+    }
+    match LogId::parse(&log) {
+        Some(found) if found == log_id => {}
+        Some(found) => {
+            return Err(Fault::ForeignLog {
+                path: path.into(),
+                found,
+                expected: log_id,
+            });
+        }
+        None => return Err(Fault::damaged(path, "the header names no log")),
+    }
+    made_at
+        .parse()
+        .map_err(|_| Fault::damaged(path, "the header has no time"))
+}
+
 /// Records in pieces that fit a frame.
 fn chunks<'a, 'b>(
     mut records: &'a [(u128, &'b [u8])],
@@ -250,6 +257,36 @@ impl Readable {
             let db = builder().open_read_only(path).map_err(fault(path))?;
             Ok(Self::Sealed(db))
         })
+    }
+
+    /// Opens a file that is not sealed and that nobody writes, without writing to it either: after a
+    /// crash it is repaired in memory.
+    pub fn open_unsealed(path: &Path, log_id: LogId) -> Result<Self, Fault> {
+        without_panic(path, || match builder().open_read_only(path) {
+            Err(redb::DatabaseError::RepairAborted) => {
+                let overlay = Overlay::over(path).map_err(Fault::io("read", path))?;
+                let opened = builder().create_with_backend(overlay);
+                let db = opened.map_err(fault(path))?;
+                read_header(&db, path, log_id)?;
+                Ok(Self::Live(Arc::new(db)))
+            }
+            opened => {
+                let db = opened.map_err(fault(path))?;
+                read_header(&db, path, log_id)?;
+                Ok(Self::Sealed(db))
+            }
+        })
+    }
+
+    /// The lowest and the highest id in it, if it has records.
+    pub fn ids(&self, path: &Path) -> Result<Option<(u128, u128)>, Fault> {
+        let frames = self.frames().map_err(fault(path))?;
+        let Some((key, value)) = frames.last().map_err(fault(path))? else {
+            return Ok(None);
+        };
+        let head = frame::head(key.value().0, value.value());
+        let totals = head.map_err(|detail| Fault::damaged(path, detail))?.file;
+        Ok(Some((totals.lowest, totals.highest)))
     }
 
     fn frames(&self) -> Result<ReadOnlyTable<(u128, u64), &'static [u8]>, redb::Error> {
@@ -321,6 +358,44 @@ impl Readable {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// The stored bytes of a record, from the files that may have it.
+pub(crate) fn find(
+    files: impl Iterator<Item = (PathBuf, Result<Option<Readable>, Fault>)>,
+    id: Jti,
+) -> Result<Option<Vec<u8>>, Fault> {
+    for (path, readable) in files {
+        if let Some(readable) = readable?
+            && let Some(bytes) = readable.find(&path, id.0)?
+        {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
+/// Shows the records of files with the ids of a moment and later ones, until the visitor breaks off.
+pub(crate) fn scan(
+    files: impl Iterator<Item = (PathBuf, Result<Option<Readable>, Fault>)>,
+    from: Millis,
+    visit: &mut dyn FnMut(Jti, &[u8]) -> ControlFlow<()>,
+) -> Result<(), Fault> {
+    let from = u128::from(from.0) << 80;
+    for (path, readable) in files {
+        if let Some(readable) = readable?
+            && readable.scan(&path, from, visit)?.is_break()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the stored bytes of a record in a directory of files.
+pub(crate) fn decode(directory: &Path, id: Jti, bytes: &[u8]) -> Result<IssuanceRecord, Fault> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Fault::damaged(directory, format!("record {id}: {error}")))
 }
 
 /// Computes what a file is. It has at least one record and is not written any more.

@@ -82,6 +82,27 @@ pub fn open_engine(
     })
 }
 
+/// Applies the events of a log to an index, from where it is until the event at `position` is its
+/// last. One that is further already stays as it is.
+///
+/// # Errors
+/// When the log cannot be read, or ends before.
+pub fn replay_to(engine: &dyn Engine, index: &mut Index, position: Position) -> Result<(), Fault> {
+    let wanted = position.0.saturating_add(1);
+    while index.next_position().0 < wanted {
+        let next = index.next_position();
+        let max = usize::try_from(wanted - next.0).unwrap_or(usize::MAX);
+        if !writer::apply_events(engine, index, max.min(limits::READ_EVENTS))? {
+            return Err(Fault::Gap {
+                path: engine.name().into(),
+                expected: next.0,
+                found: wanted,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// How far a replay is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -510,18 +531,7 @@ impl Ledger {
             past.remove(0);
         }
         let replayed = Arc::make_mut(&mut index);
-        while replayed.next_position().0 < wanted {
-            let next = replayed.next_position();
-            let max = usize::try_from(wanted - next.0).unwrap_or(usize::MAX);
-            writer::apply_events(&*self.shared.engine, replayed, max.min(limits::READ_EVENTS))?;
-            if replayed.next_position() == next {
-                return Err(Fault::Gap {
-                    path: self.engine_name().into(),
-                    expected: next.0,
-                    found: wanted,
-                });
-            }
-        }
+        replay_to(&*self.shared.engine, replayed, position)?;
         past.push(Arc::clone(&index));
         Ok(Some(index))
     }

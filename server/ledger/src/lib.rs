@@ -40,7 +40,8 @@
 //!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962); `verify.rs`: a log without a server;
 //!   `leaves.rs`: where it changed.
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
-//!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file.
+//!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file; `issuance_reader.rs`:
+//!   reading for audits, without writing.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
@@ -56,6 +57,7 @@ mod fault;
 mod issuance;
 mod issuance_file;
 mod issuance_frame;
+mod issuance_reader;
 mod issuance_record;
 pub mod key_store;
 mod leaves;
@@ -80,12 +82,14 @@ pub use engine::Engine;
 pub use fault::{Fault, LogId};
 pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording, Reserve};
 pub use issuance_file::{SealedFile, number as issuance_file_number};
+pub use issuance_reader::IssuanceReader;
 pub use issuance_record::{
     Credential, IssuanceRecord, Outcome, PolicyNote, PolicyRecord, RECORD_VERSION, Verdict,
 };
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{
     EngineKind, Follower, Ledger, LedgerConfig, Pending, Progress, Receipt, Rejection, open_engine,
+    replay_to,
 };
 #[cfg(feature = "testkit")]
 pub use mem_engine::{Failure, MemDisk, MemEngine};

@@ -160,26 +160,27 @@ fn read_decoded(
     max: usize,
 ) -> Result<Vec<(Hash, Recorded)>, Fault> {
     let events = engine.read(from, max, limits::READ_BYTES)?;
-    let decode = |(position, bytes): &(u64, Vec<u8>)| {
-        let recorded = codec::decode(Position(*position), bytes);
-        let recorded = recorded.map_err(|source| Fault::Undecodable { source })?;
-        Ok((leaf_hash(bytes), recorded))
-    };
-    events.iter().map(decode).collect()
+    events
+        .iter()
+        .map(|(position, bytes)| Ok((leaf_hash(bytes), decode(*position, bytes)?)))
+        .collect()
 }
 
-/// Applies at most `max` events to an index; answers the hashes of their bytes.
+fn decode(position: u64, bytes: &[u8]) -> Result<Recorded, Fault> {
+    codec::decode(Position(position), bytes).map_err(|source| Fault::Undecodable { source })
+}
+
+/// Applies at most `max` events to an index; false when there were none.
 pub(crate) fn apply_events(
     engine: &dyn Engine,
     index: &mut Index,
     max: usize,
-) -> Result<Vec<Hash>, Fault> {
-    let events = read_decoded(engine, index.next_position().0, max)?;
-    let apply = |(hash, recorded): (Hash, Recorded)| {
-        index.apply(&recorded);
-        hash
-    };
-    Ok(events.into_iter().map(apply).collect())
+) -> Result<bool, Fault> {
+    let events = engine.read(index.next_position().0, max, limits::READ_BYTES)?;
+    for (position, bytes) in &events {
+        index.apply(&decode(*position, bytes)?);
+    }
+    Ok(!events.is_empty())
 }
 
 /// The log must be the one that its first event names.
@@ -446,11 +447,15 @@ impl Writer {
         let mut index = (*self.shared.index.load_full()).clone();
         let mut hashes = Vec::new();
         loop {
-            let more = apply_events(&*self.shared.engine, &mut index, limits::READ_EVENTS)?;
+            let from = index.next_position().0;
+            let more = read_decoded(&*self.shared.engine, from, limits::READ_EVENTS)?;
             if more.is_empty() {
                 break;
             }
-            hashes.extend(more);
+            for (hash, recorded) in more {
+                index.apply(&recorded);
+                hashes.push(hash);
+            }
         }
         check_log_id(&*self.shared.engine, &index)?;
         self.publish(index, &hashes);

@@ -142,7 +142,7 @@ fn changed(receipt: &Receipt, id: ApplicationId, api: ApiId) -> Outcome {
 }
 
 /// A grant as it is shown; its API resource is always there.
-pub(super) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
+pub(crate) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
     let api = index.api(grant.api)?;
     let (mode, _) = MODES.iter().find(|(_, mode)| *mode == grant.mode)?;
     Some(api::Grant {

@@ -466,7 +466,7 @@ fn binding_view(index: &Index, binding: &PolicyBinding) -> api::PolicyBinding {
     }
 }
 
-fn judgement_view(index: &Index, judgement: &Judgement) -> api::PolicyJudgement {
+pub(crate) fn judgement_view(index: &Index, judgement: &Judgement) -> api::PolicyJudgement {
     let settings = judgement.settings.iter();
     api::PolicyJudgement {
         policy: judgement.policy.to_string(),

@@ -118,6 +118,9 @@ impl Objection {
     }
 }
 
+/// What is said of a policy that was not ready when it was to be asked.
+pub const NOT_READY: &str = "the policy is not ready";
+
 /// Asks every policy that judges the entitlement, each in a fresh sandbox. `ready` has those that can
 /// be asked.
 #[must_use]
@@ -125,18 +128,23 @@ pub fn hear(
     ready: impl Fn(&Judgement) -> Option<Arc<Prepared>>,
     question: &Question<'_>,
 ) -> Hearing {
+    hear_by(
+        |binding| ready(&binding.judgement),
+        |_, prepared, request| prepared.policy.evaluate(request, &prepared.settings),
+        question,
+    )
+}
+
+/// As [`hear`], with the way of asking a policy: what was answered once can be taken as it was.
+#[must_use]
+pub fn hear_by(
+    ready: impl Fn(&PolicyBinding) -> Option<Arc<Prepared>>,
+    ask: impl Fn(&PolicyBinding, &Prepared, &Request) -> Evaluation,
+    question: &Question<'_>,
+) -> Hearing {
     let bindings = &question.entitled.bindings;
-    let prepared: Vec<_> = bindings
-        .iter()
-        .map(|binding| ready(&binding.judgement))
-        .collect();
-    let mut wanted: Vec<Fact> = prepared
-        .iter()
-        .flatten()
-        .flat_map(|prepared| prepared.reads.iter().copied())
-        .collect();
-    wanted.sort_unstable();
-    wanted.dedup();
+    let prepared: Vec<_> = bindings.iter().map(|binding| ready(binding)).collect();
+    let wanted = wanted(prepared.iter().flatten());
     let mut request = request(question, &wanted);
     let input = request.digest();
     let all = std::mem::take(&mut request.attributes);
@@ -150,14 +158,14 @@ pub fn hear(
         };
         let evaluation = match prepared {
             None => not_asked(Trouble::Sandbox {
-                reason: "the policy is not ready".to_owned(),
+                reason: NOT_READY.to_owned(),
             }),
             Some(_) if *spent >= FUEL_PER_TOKEN => not_asked(Trouble::OutOfFuel),
             Some(prepared) => {
                 let reads =
                     |named: &&Named| prepared.reads.iter().any(|fact| fact.name() == named.name);
                 request.attributes = all.iter().filter(reads).cloned().collect();
-                prepared.policy.evaluate(&request, &prepared.settings)
+                ask(binding, prepared, &request)
             }
         };
         *spent = spent.saturating_add(evaluation.fuel);
@@ -190,8 +198,18 @@ fn not_asked(trouble: Trouble) -> Evaluation {
     }
 }
 
+/// The facts that any of these policies reads, sorted.
+pub(crate) fn wanted<'a>(prepared: impl Iterator<Item = &'a Arc<Prepared>>) -> Vec<Fact> {
+    let mut wanted: Vec<Fact> = prepared
+        .flat_map(|prepared| prepared.reads.iter().copied())
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
 /// The question as policies get it, with these facts.
-fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
+pub(crate) fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
     let entitled = question.entitled;
     let application = &entitled.application;
     let text = |text: &str| Value::Text(text.to_owned());
@@ -339,7 +357,7 @@ fn recorded(value: &Value) -> Json {
 }
 
 /// Named values as they are recorded.
-pub(super) fn recorded_map(named: &[Named]) -> Map<String, Json> {
+pub(crate) fn recorded_map(named: &[Named]) -> Map<String, Json> {
     named
         .iter()
         .map(|one| (one.name.clone(), recorded(&one.value)))

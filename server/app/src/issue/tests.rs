@@ -14,7 +14,7 @@ use writ_core::{
 };
 use writ_ledger::{IssuanceRecord, Outcome};
 
-mod policies;
+pub(crate) mod policies;
 
 const API: &str = "https://courses.example/api";
 

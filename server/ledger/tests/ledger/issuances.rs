@@ -11,8 +11,8 @@ use writ_core::{Algorithm, ApplicationId, Jti, Millis, Position, RecordMode, tes
 use writ_ledger::merkle::Tree;
 use writ_ledger::{
     Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceError, IssuanceLog,
-    IssuanceRecord, Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve,
-    SealedFile, issuance_file_number, open_engine,
+    IssuanceReader, IssuanceRecord, Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION,
+    RandomIds, Reserve, SealedFile, issuance_file_number, open_engine,
 };
 
 const ID: LogId = LogId(42);
@@ -663,4 +663,73 @@ fn numbers_go_on_after_those_that_the_log_has() {
     write(&log, 3);
     assert_eq!(place.names(), names);
     assert_eq!(all(&log, 0).len(), 4);
+}
+
+/// What a crash leaves is a copy of the directory taken while the log is written.
+#[test]
+fn a_reader_reads_what_a_crash_left_and_changes_nothing() {
+    let place = Place::new();
+    let log = place.open();
+    let write = |n| {
+        log.record(&record(BEGIN + n, n), RecordMode::Durable, Reserve::Keep)
+            .wait()
+            .unwrap();
+    };
+    (0..40).for_each(write);
+    log.rotate();
+    until("sealing", || log.sealed().len() == 1);
+    (40..50).for_each(write);
+    let crashed = tempfile::tempdir().unwrap();
+    let directory = crashed.path().join("issuance");
+    std::fs::create_dir(&directory).unwrap();
+    let contents = |directory: &std::path::Path| {
+        let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                (name, std::fs::read(entry.path()).unwrap())
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = contents(&place.data.join("issuance"));
+    for (name, bytes) in &before {
+        std::fs::write(directory.join(name), bytes).unwrap();
+    }
+    let readable = redb::Database::builder().open_read_only(directory.join("0000000001.redb"));
+    assert!(
+        readable.is_err(),
+        "the file was not closed: it needs a repair"
+    );
+
+    let reader = IssuanceReader::open(&directory, ID).unwrap();
+    let mut places = Vec::new();
+    let scan = |from: u64, places: &mut Vec<u64>| {
+        places.clear();
+        reader
+            .scan(Millis(from), &mut |_, bytes| {
+                let record: IssuanceRecord = serde_json::from_slice(bytes).unwrap();
+                places.push(record.as_of.0);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+    };
+    scan(0, &mut places);
+    assert_eq!(places, (0..50).collect::<Vec<u64>>());
+    scan(BEGIN + 45, &mut places);
+    assert_eq!(places, (45..50).collect::<Vec<u64>>());
+    for n in [0, 39, 40, 49] {
+        let wanted = record(BEGIN + n, n);
+        assert_eq!(reader.find(wanted.id).unwrap().unwrap(), wanted);
+    }
+    assert_eq!(reader.find(record(BEGIN, 99).id).unwrap(), None);
+    assert_eq!(reader.sealed(), log.sealed());
+    assert_eq!(contents(&directory), before);
+
+    let foreign = IssuanceReader::open(&directory, LogId(43)).unwrap_err();
+    assert!(matches!(foreign, Fault::ForeignLog { .. }), "{foreign}");
+    let none = IssuanceReader::open(&crashed.path().join("none"), ID).unwrap();
+    assert_eq!(none.find(record(BEGIN, 0).id).unwrap(), None);
 }

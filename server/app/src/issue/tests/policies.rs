@@ -9,7 +9,7 @@ use writ_sandbox::testkit::{honest, hostile, module};
 use writ_sandbox::{Compiler, SandboxConfig};
 
 /// Denies, with a code, a reason for auditors and a description for the application.
-const DENIES: &str = r#"
+pub(crate) const DENIES: &str = r#"
 (data $said (i32.const 3072) "because of the canary" "not now")
 (func $evaluate (param i32) (result i32)
   (i32.store8 (i32.const 2308) (i32.const 1))
@@ -24,7 +24,7 @@ const DENIES: &str = r#"
 "#;
 
 /// As the honest one, but for 200 s and with `tier` = `admin`.
-const OTHER: &str = r#"
+pub(crate) const OTHER: &str = r#"
 (data $claim (i32.const 2400)
   "\16\04\00\00\04\00\00\00" "\02\00\00\00\00\00\00\00" "\24\04\00\00\05\00\00\00")
 (func $evaluate (param $request i32) (result i32)
@@ -36,7 +36,7 @@ const OTHER: &str = r#"
 "#;
 
 /// Leaves the first of the scopes that it is asked about.
-const FIRST_SCOPE: &str = r#"
+pub(crate) const FIRST_SCOPE: &str = r#"
 (func $evaluate (param $request i32) (result i32)
   (i32.store8 (i32.const 2312) (i32.const 1))
   (i32.store (i32.const 2316) (i32.load (i32.add (local.get $request) (i32.const 92))))
@@ -45,7 +45,7 @@ const FIRST_SCOPE: &str = r#"
 "#;
 
 /// Reads `net.ip`, and traps unless it is told that and nothing else.
-const READS: &str = r#"
+pub(crate) const READS: &str = r#"
 (data $descriptor (i32.const 2048)
   "\00\04\00\00\07\00\00\00" "\08\04\00\00\05\00\00\00" "\00\00\00\00\00\00\00\00"
   "\00\00\00\00\00\00\00\00" "\70\0c\00\00\01\00\00\00" "\80\08\00\00\01\00\00\00"
@@ -538,7 +538,7 @@ async fn a_restart_asks_the_same_policies_without_compiling() {
 }
 
 /// Three notes of a thousand control characters: two of it are more than a record holds.
-const TALKS: &str = r#"
+pub(crate) const TALKS: &str = r#"
 (memory $memory 3)
 (func $evaluate (param $request i32) (result i32)
   (local $note i32)

@@ -1,0 +1,257 @@
+//! One recorded decision, made again: what was asked is in the record, what it rested on in the index
+//! as of its position, and the policies are the recorded modules. No clock is looked at.
+
+use crate::issue::GRANT_TYPE;
+use crate::issue::facts::{Fact, Facts};
+use crate::issue::panel::{self, Hearing, Objection, Question, Terms};
+use crate::policies::Prepared;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use std::net::IpAddr;
+use std::sync::Arc;
+use writ_core::codec::hex;
+use writ_core::{Ask, Denial, Entitled, Index, Millis, PolicyBinding, authorize};
+use writ_ledger::{IssuanceRecord, Outcome, PolicyRecord};
+use writ_sandbox::{Evaluation, Request};
+
+/// What stands in a record where something was asked that is no name, or that looks like a secret.
+pub(super) const REDACTED: &str = "[redacted]";
+
+/// What was asked, as far as the record has it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    scope: Option<String>,
+    resources: Vec<Box<str>>,
+    /// Something of it was not kept.
+    pub redacted: bool,
+}
+
+impl Asked {
+    /// Reads it from a record. What was not kept is read as a name that nothing has; or as no name,
+    /// where the record says that there was one that is none.
+    pub fn of(record: &IssuanceRecord) -> Self {
+        let all = record.asked.iter().chain(&record.resources);
+        let malformed =
+            matches!(&record.outcome, Outcome::Denied { reason } if **reason == *"scope_malformed");
+        let read = |text: &Box<str>| match &**text {
+            REDACTED if malformed => String::new(),
+            text => text.to_owned(),
+        };
+        let scopes: Vec<String> = record.asked.iter().map(read).collect();
+        Self {
+            scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+            resources: record.resources.clone(),
+            redacted: all.into_iter().any(|text| **text == *REDACTED),
+        }
+    }
+}
+
+/// The facts about a request that its record has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecordedFacts {
+    user_agent: Option<String>,
+    pub ip: Option<IpAddr>,
+    client_cert: Option<[u8; 32]>,
+}
+
+impl RecordedFacts {
+    /// Reads them. A value of another kind is none: what is made of the facts is compared.
+    pub fn of(record: &IssuanceRecord) -> Self {
+        let text = |fact: Fact| {
+            let attributes = record.attributes.as_ref()?;
+            attributes.get(fact.name()).and_then(Value::as_str)
+        };
+        let digest = text(Fact::TlsClientCertSha256);
+        Self {
+            user_agent: text(Fact::HttpUserAgent).map(str::to_owned),
+            ip: text(Fact::NetIp).and_then(|ip| ip.parse().ok()),
+            client_cert: digest
+                .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+                .and_then(|bytes| bytes.try_into().ok()),
+        }
+    }
+
+    fn facts<'a>(&'a self, auth_method: &'a str) -> Facts<'a> {
+        Facts {
+            auth_method: Some(auth_method),
+            user_agent: self.user_agent.as_deref(),
+            ip: self.ip,
+            client_cert: self.client_cert,
+        }
+    }
+}
+
+/// The clock at the moment of a decision: that of its id, unless the record says another.
+pub(super) fn clock(record: &IssuanceRecord) -> Millis {
+    record.clock.unwrap_or(record.id.millis())
+}
+
+/// How often a policy is asked that the server itself could not ask: the machine may be busy.
+const TRIES: usize = 5;
+
+/// Asks a policy, and again where it gave no answer by no fault of its own.
+pub(super) fn ask(prepared: &Prepared, request: &Request) -> Evaluation {
+    let evaluate = || prepared.policy.evaluate(request, &prepared.settings);
+    let mut evaluation = evaluate();
+    for _ in 1..TRIES {
+        if !matches!(&evaluation.result, Err(trouble) if trouble.is_servers()) {
+            break;
+        }
+        evaluation = evaluate();
+    }
+    evaluation
+}
+
+/// How a decision is made again.
+pub(super) struct Asking<'a, R, A> {
+    pub asked: &'a Asked,
+    pub facts: &'a RecordedFacts,
+    pub issuer: &'a str,
+    /// Has the policies that can be asked.
+    pub ready: R,
+    /// Asks one.
+    pub ask: A,
+}
+
+/// A decision that was made again.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub entitled: Entitled,
+    /// What policies were asked and said; nothing where none judges.
+    pub hearing: Option<Hearing>,
+    /// The question, with all attributes.
+    pub question: Option<Request>,
+    /// What they said, as it is recorded.
+    pub policies: Vec<PolicyRecord>,
+    pub terms: Result<Terms, Objection>,
+}
+
+/// Makes a decision again on an index, as the token path did (`issue.rs`).
+///
+/// # Errors
+/// The index does not allow it.
+pub(super) fn decide<R, A>(
+    record: &IssuanceRecord,
+    index: &Index,
+    asking: &Asking<'_, R, A>,
+) -> Result<Again, Denial>
+where
+    R: Fn(&PolicyBinding) -> Option<Arc<Prepared>>,
+    A: Fn(&PolicyBinding, &Prepared, &Request) -> Evaluation,
+{
+    let resources: Vec<&str> = asking.asked.resources.iter().map(AsRef::as_ref).collect();
+    let ask = Ask {
+        scope: asking.asked.scope.as_deref(),
+        resources: &resources,
+    };
+    let entitled = authorize(index, record.application, ask)?;
+    if entitled.bindings.is_empty() {
+        let terms = Terms {
+            scopes: entitled.scopes.clone(),
+            audience: entitled.audience.clone(),
+            lifetime_seconds: entitled.lifetime_seconds,
+            claims: Map::new(),
+        };
+        return Ok(Again {
+            entitled,
+            hearing: None,
+            question: None,
+            policies: Vec::new(),
+            terms: Ok(terms),
+        });
+    }
+    let question = Question {
+        entitled: &entitled,
+        id: record.id,
+        at: clock(record),
+        grant_type: GRANT_TYPE,
+        facts: asking.facts.facts(&record.credential.method),
+        issuer: asking.issuer,
+    };
+    let ready: Vec<_> = entitled
+        .bindings
+        .iter()
+        .filter_map(|binding| (asking.ready)(binding))
+        .collect();
+    let request = panel::request(&question, &panel::wanted(ready.iter()));
+    let hearing = panel::hear_by(&asking.ready, &asking.ask, &question);
+    let (policies, terms) = panel::conclude(&entitled, &hearing.opinions);
+    Ok(Again {
+        entitled,
+        hearing: Some(hearing),
+        question: Some(request),
+        policies,
+        terms,
+    })
+}
+
+/// The record that a decision made again would have: as the recorded one in what was asked and by
+/// whom, and what came of it now in the rest.
+pub(super) fn rebuilt(
+    record: &IssuanceRecord,
+    again: &Result<Again, Denial>,
+    engine: &str,
+) -> IssuanceRecord {
+    let nothing = IssuanceRecord {
+        at: record.id.millis(),
+        granted: Vec::new(),
+        policies: Vec::new(),
+        input: None,
+        attributes: None,
+        engine: None,
+        kid: None,
+        alg: None,
+        exp: None,
+        ..record.clone()
+    };
+    let again = match again {
+        Err(denial) => {
+            let reason = denial.code().into();
+            return IssuanceRecord {
+                outcome: Outcome::Denied { reason },
+                ..nothing
+            };
+        }
+        Ok(again) => again,
+    };
+    let attributes = again
+        .hearing
+        .as_ref()
+        .map(|hearing| panel::recorded_map(&hearing.attributes));
+    // Which engine it was is no answer of a policy: it is told beside, not compared.
+    let engine = || record.engine.clone().unwrap_or_else(|| engine.into());
+    let judged = IssuanceRecord {
+        policies: again.policies.clone(),
+        input: again
+            .hearing
+            .as_ref()
+            .map(|hearing| hex(&hearing.input).into()),
+        attributes: attributes.filter(|attributes| !attributes.is_empty()),
+        engine: again.hearing.as_ref().map(|_| engine()),
+        ..nothing
+    };
+    match &again.terms {
+        Ok(terms) => IssuanceRecord {
+            granted: terms.scopes.clone(),
+            kid: record.kid.clone(),
+            alg: Some(again.entitled.algorithm),
+            exp: Some(expiry(record, terms)),
+            outcome: Outcome::Granted,
+            ..judged
+        },
+        Err(objection) => {
+            let reason = objection.code().into();
+            let outcome = match objection.is_denial() {
+                true => Outcome::Denied { reason },
+                false => Outcome::Fault { reason },
+            };
+            IssuanceRecord { outcome, ..judged }
+        }
+    }
+}
+
+/// When a token with these terms expires: whole seconds, as its claims have them.
+fn expiry(record: &IssuanceRecord, terms: &Terms) -> Millis {
+    Millis(clock(record).seconds() * 1000).plus_seconds(terms.lifetime_seconds.into())
+}
