@@ -68,7 +68,7 @@ fn reading(c: &mut Criterion) {
     group.bench_function("verify", |b| {
         b.iter(|| {
             let anchors = std::slice::from_ref(&anchor);
-            let report = verify(&*engine, None, anchors, |_| {}).expect("it reads");
+            let report = verify(&*engine, directory.path(), anchors, |_| {}).expect("it reads");
             assert!(report.findings.is_empty(), "{:?}", report.findings);
             black_box(report)
         });

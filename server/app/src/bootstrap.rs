@@ -21,6 +21,7 @@ use writ_core::{
     Actor, Algorithm, ApplicationId, Command, CommandId, Index, Millis, Name, NewSecret,
     NewSigningKey, SecretId, Submission,
 };
+use writ_ledger::archive::{self, Contents, Manifest};
 use writ_ledger::merkle::Tree;
 use writ_ledger::note::{Checkpoint, KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
 use writ_ledger::{
@@ -219,6 +220,46 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
         admin_file: path,
         ..made(administrator.client_secret)
     })
+}
+
+/// Makes an archive of a data directory. `heard` is told how many events of how many are done.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub fn export(
+    config: &Config,
+    to: &Path,
+    contents: Contents,
+    mut heard: impl FnMut(u64, u64),
+) -> Result<Manifest, BootstrapError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let total = engine.head()?;
+    let heard = |done| heard(done, total);
+    Ok(archive::export(&*engine, &data, to, contents, heard)?)
+}
+
+/// Puts the log of an archive into a data directory, which is made where there is none, and into the
+/// engine that is configured. `heard` is told how many events of how many are done.
+///
+/// # Errors
+/// See [`BootstrapError`]. After an error it can be run again.
+pub fn import(
+    config: &Config,
+    from: &Path,
+    mut heard: impl FnMut(u64, u64),
+) -> Result<Manifest, BootstrapError> {
+    let manifest = archive::manifest(from)?;
+    let log_id = LogId::parse(&manifest.log_id);
+    let data = DataDir::create(&config.data_dir)?;
+    let engine = open_engine(&data, engine_kind(config)?, log_id)?;
+    if Some(engine.log_id()) != log_id {
+        return Err(BootstrapError::Initialised(data.path().to_owned()));
+    }
+    let total = manifest.events;
+    Ok(archive::import(from, &data, &*engine, |done| {
+        heard(done, total);
+    })?)
 }
 
 /// A log that was accepted although something vouched for another one.

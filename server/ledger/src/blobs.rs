@@ -7,7 +7,7 @@
 use crate::disk::{self, DataDir};
 use crate::{Fault, limits};
 use sha2::{Digest as _, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use writ_core::codec::{from_hex, hex};
 
@@ -100,24 +100,17 @@ impl Blobs {
     /// When the disk fails.
     pub fn list(&self) -> Result<Vec<Digest>, Fault> {
         let mut digests = Vec::new();
-        for directory in names(&self.path)? {
-            for file in names(&self.path.join(&directory))? {
+        if !self.path.is_dir() {
+            return Ok(digests);
+        }
+        for directory in disk::names(&self.path)? {
+            for file in disk::names(&self.path.join(&directory))? {
                 digests.extend(from_hex(&format!("{directory}{file}")));
             }
         }
         digests.sort_unstable();
         Ok(digests)
     }
-}
-
-fn names(path: &Path) -> Result<Vec<String>, Fault> {
-    std::fs::read_dir(path)
-        .map_err(Fault::io("read", path))?
-        .map(|entry| {
-            let entry = entry.map_err(Fault::io("read", path))?;
-            Ok(entry.file_name().to_string_lossy().into_owned())
-        })
-        .collect()
 }
 
 #[cfg(test)]

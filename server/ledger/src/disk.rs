@@ -207,6 +207,17 @@ pub(crate) fn wipe(file: &mut File) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// The names in a directory.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, Fault> {
+    fs::read_dir(path)
+        .map_err(Fault::io("read", path))?
+        .map(|entry| {
+            let entry = entry.map_err(Fault::io("read", path))?;
+            Ok(entry.file_name().to_string_lossy().into_owned())
+        })
+        .collect()
+}
+
 /// The whole of a file, or nothing when there is no such file.
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
     let file = match File::open(path) {

@@ -32,6 +32,12 @@ pub enum Fault {
         /// What was named.
         path: PathBuf,
     },
+    /// There is no archive.
+    #[error("{} is not an archive of Writ: `writ audit export` makes one", path.display())]
+    NotAnArchive {
+        /// What was named.
+        path: PathBuf,
+    },
     /// Others than its owner can look into the data directory.
     #[error(
         "the data directory {0} is open to other users (mode {mode:04o}) and holds secrets: \

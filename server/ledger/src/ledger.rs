@@ -103,6 +103,26 @@ pub fn replay_to(engine: &dyn Engine, index: &mut Index, position: Position) -> 
     Ok(())
 }
 
+/// Applies all events of a log to an index, from where it is, by two threads. `heard` is told of each
+/// step.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn replay(
+    engine: &dyn Engine,
+    index: &mut Index,
+    heard: impl FnMut(&Index),
+) -> Result<(), Fault> {
+    writer::replay(
+        engine,
+        index,
+        &mut LogTree::default(),
+        &mut None,
+        &[],
+        heard,
+    )
+}
+
 /// How far a replay is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -42,11 +42,13 @@
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file; `issuance_reader.rs`:
 //!   reading for audits, without writing.
+//! - `archive.rs`: a log as files, for auditors, as a backup and to move it.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
 //! Engines, measurements and what was decided on them: `README.md`.
 
+pub mod archive;
 pub mod blobs;
 mod checkpoint;
 #[cfg(feature = "testkit")]
@@ -89,7 +91,7 @@ pub use issuance_record::{
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{
     EngineKind, Follower, Ledger, LedgerConfig, Pending, Progress, Receipt, Rejection, open_engine,
-    replay_to,
+    replay, replay_to,
 };
 #[cfg(feature = "testkit")]
 pub use mem_engine::{Failure, MemDisk, MemEngine};

@@ -5,7 +5,7 @@ use crate::checkpoint::Anchor;
 use crate::engine::Engine;
 use crate::leaves::{self, Reader};
 use crate::merkle::{Hash, LogTree, Tree, leaf_hash};
-use crate::{Blobs, DataDir, Fault, LogId, issuance_file, limits};
+use crate::{Blobs, Fault, LogId, issuance_file, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -195,13 +195,13 @@ impl Place {
     }
 }
 
-/// Verifies a log against what vouches for it. `heard` is told how many events are done.
+/// Verifies a log against what vouches for it; `beside` is the directory of its `admin.leaves`. `heard` is told how many events are done.
 ///
 /// # Errors
 /// When the log cannot be read at all; what is wrong with it is in the report.
 pub fn verify(
     engine: &dyn Engine,
-    data: Option<&Path>,
+    beside: &Path,
     anchors: &[Anchor],
     mut heard: impl FnMut(u64),
 ) -> Result<Report, Fault> {
@@ -234,7 +234,7 @@ pub fn verify(
     report.root = tree.root();
     report.last_at = (tree.size() > 0).then_some(place.at);
     for anchor in broken {
-        let first = data.and_then(|data| first_changed(engine, data, anchor));
+        let first = first_changed(engine, beside, anchor);
         report.find(not_as_signed(engine, anchor, first)?);
     }
     for anchor in anchors.iter().filter(|anchor| anchor.size > tree.size()) {
@@ -352,8 +352,8 @@ fn each_batch(
 }
 
 /// The first event that is not what `admin.leaves` says it was, if that file is what was signed.
-fn first_changed(engine: &dyn Engine, data: &Path, anchor: &Anchor) -> Option<u64> {
-    let path = leaves::path(data);
+fn first_changed(engine: &dyn Engine, place: &Path, anchor: &Anchor) -> Option<u64> {
+    let path = leaves::path(place);
     let mut known = Reader::open(&path);
     let mut tree = Tree::default();
     while tree.size() < anchor.size {
@@ -428,11 +428,12 @@ pub enum Beside {
     Differs(String),
 }
 
-/// Holds something that lies beside the log against what the log says of it.
+/// Holds something that lies beside the log, in a data directory or an archive, against what the log
+/// says of it.
 #[must_use]
-pub fn beside(data: &DataDir, log_id: LogId, named: &Named) -> Beside {
+pub fn beside(place: &Path, log_id: LogId, named: &Named) -> Beside {
     match named {
-        Named::Module(digest) => match Blobs::open(data).and_then(|blobs| blobs.get(digest)) {
+        Named::Module(digest) => match Blobs::in_directory(place.join("blobs")).get(digest) {
             Ok(Some(_)) => Beside::AsNamed,
             Ok(None) => Beside::Differs("is missing; restore it from a backup".to_owned()),
             Err(fault) => Beside::Differs(format!("cannot be trusted: {fault}")),
@@ -441,7 +442,7 @@ pub fn beside(data: &DataDir, log_id: LogId, named: &Named) -> Beside {
             file,
             records,
             root,
-        } => match issuance_file::tree(&data.join("issuance"), file, log_id) {
+        } => match issuance_file::tree(&place.join("issuance"), file, log_id) {
             Ok(None) => Beside::Gone,
             Ok(Some(tree)) if tree.size() == *records && tree.root() == *root => Beside::AsNamed,
             Ok(Some(tree)) => Beside::Differs(format!(

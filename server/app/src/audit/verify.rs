@@ -1,11 +1,13 @@
-//! Verifying a data directory without its server: the log against its checkpoints, and what lies
+//! Verifying a data directory without its server, or an archive: the log against its checkpoints, and what lies
 //! beside the log against the log.
 
 use crate::config::Config;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use writ_ledger::archive::ArchiveEngine;
 use writ_ledger::note::{SignedCheckpoint, Vkey};
 use writ_ledger::verify::{self, Beside, Finding, Report};
-use writ_ledger::{Anchor, Checkpoints, DataDir, Fault, LogId, open_engine};
+use writ_ledger::{Anchor, Checkpoints, DataDir, Engine, Fault, LogId, open_engine};
 
 /// What is held against the log besides what lies in its data directory.
 #[derive(Clone, Debug, Default)]
@@ -53,26 +55,70 @@ pub struct Verified {
     pub findings: Vec<String>,
 }
 
-/// Verifies the data directory of a configuration; `heard` is told of how many events of how many
-/// were read. Takes the directory's lock, so the server must be stopped.
+/// What is verified.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it is.
+    path: PathBuf,
+    /// Its log.
+    engine: Arc<dyn Engine>,
+    /// Where its checkpoints are.
+    checkpoints: Vec<PathBuf>,
+    /// Holds the lock, where there is one.
+    _data: Option<DataDir>,
+}
+
+impl Source {
+    /// The data directory of a configuration. Takes its lock, so the server must be stopped.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn data_dir(config: &Config) -> Result<Self, VerifyError> {
+        let data = DataDir::open(&config.data_dir)?;
+        let engine = open_engine(&data, crate::bootstrap::engine_kind(config)?, None)?;
+        let own = Checkpoints::path(&data);
+        let copy = config.checkpoint.copy_to.clone();
+        Ok(Self {
+            path: data.path().to_owned(),
+            engine,
+            checkpoints: [own].into_iter().chain(copy).collect(),
+            _data: Some(data),
+        })
+    }
+
+    /// An archive.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn archive(path: &Path) -> Result<Self, VerifyError> {
+        Ok(Self {
+            path: path.to_owned(),
+            engine: Arc::new(ArchiveEngine::open(path)?),
+            checkpoints: vec![path.join("checkpoint")],
+            _data: None,
+        })
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+}
+
+/// Verifies a log and what lies beside it; `heard` is told of how many events of how many were read.
 ///
 /// # Errors
 /// When it cannot be read at all.
 pub fn verify(
-    config: &Config,
+    source: &Source,
     trust: &Trust,
     mut heard: impl FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
-    let data = DataDir::open(&config.data_dir)?;
-    let kind = crate::bootstrap::engine_kind(config)?;
-    let engine = open_engine(&data, kind, None)?;
-    let kept = trust.checkpoints.iter().cloned();
-    let places = [Checkpoints::path(&data)]
-        .into_iter()
-        .chain(config.checkpoint.copy_to.clone())
-        .chain(kept.clone());
+    let engine = &source.engine;
+    let places = source.checkpoints.iter().chain(&trust.checkpoints);
     let mut found = Vec::new();
-    for place in places {
+    for place in places.cloned() {
         match Checkpoints::read(&place)? {
             Some(signed) => found.push((place, signed)),
             None if trust.checkpoints.contains(&place) => return Err(VerifyError::NotThere(place)),
@@ -84,14 +130,14 @@ pub fn verify(
         .map(|(place, signed)| Anchor::of(signed, place))
         .collect();
     let total = engine.head()?;
-    let report = verify::verify(&*engine, Some(data.path()), &anchors, |done| {
+    let report = verify::verify(&**engine, &source.path, &anchors, |done| {
         heard(done, total);
     })?;
     let mut findings: Vec<String> = report.findings.iter().map(Finding::to_string).collect();
     let checkpoints = signatures(&report, trust, found, &mut findings);
     let (mut modules, mut issuance_files, mut issuance_files_gone) = (0, 0, 0);
     for (position, named) in &report.named {
-        match verify::beside(&data, engine.log_id(), named) {
+        match verify::beside(&source.path, engine.log_id(), named) {
             Beside::AsNamed => match named {
                 verify::Named::Module(_) => modules += 1,
                 verify::Named::Issuances { .. } => issuance_files += 1,

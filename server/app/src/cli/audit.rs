@@ -1,6 +1,8 @@
 //! `writ audit …`: what the log proves. Most of it needs no server, and no network.
 
 mod check;
+mod export;
+mod replay;
 mod verify;
 
 use clap::Subcommand;
@@ -11,6 +13,8 @@ use super::output::Out;
 #[derive(Subcommand, Debug)]
 pub enum Audit {
     Verify(verify::Verify),
+    Replay(replay::Replay),
+    Export(export::Export),
     Prove(check::Prove),
     Check(check::Check),
     Consistency(check::Consistency),
@@ -22,6 +26,8 @@ impl Audit {
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
         match self {
             Self::Verify(verb) => verb.run(out),
+            Self::Replay(verb) => verb.run(out),
+            Self::Export(verb) => verb.run(out),
             Self::Prove(verb) => verb.run(out),
             Self::Check(verb) => verb.run(out),
             Self::Consistency(verb) => verb.run(out),

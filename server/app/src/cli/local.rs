@@ -172,6 +172,11 @@ pub struct Openapi {}
 pub struct Version {}
 
 impl Node {
+    /// Whether a data directory of this machine is meant, and not a server.
+    pub(super) fn is_given(&self) -> bool {
+        self.config.is_some() || self.data_dir.is_some()
+    }
+
     fn load(&self, listen: &Listen, defaults: &[(&str, &str)]) -> Result<Config, Failure> {
         let data_dir = self
             .data_dir

@@ -1,17 +1,35 @@
 //! `writ log …`: the log as a whole, at the machine itself and with the server stopped.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 use writ::bootstrap::{self, AcceptedRestore};
+use writ_core::codec::hex;
 use writ_core::{Application, Index};
 
 use super::Failure;
 use super::local::{Node, know_issuer};
 use super::output::Out;
-use super::progress::grouped;
+use super::progress::{Progress, grouped};
 
 #[derive(Subcommand, Debug)]
 pub enum Log {
+    /// Put the log of an archive into a data directory, by whatever engine is configured
+    ///
+    /// This restores a backup, and moves a log from one engine to another: the stored bytes and their
+    /// root stay the same. An import that was interrupted goes on when it is run again. A data
+    /// directory that has no keys.json needs the one of a backup (`writ audit export --with-keys`) and
+    /// its master key before a server can start on it.
+    #[command(after_help = "Examples:
+  writ log import backup --data-dir /var/lib/writ
+  WRIT_STORE_ENGINE=sled writ log import backup --data-dir /var/lib/writ-sled")]
+    Import {
+        #[command(flatten)]
+        node: Node,
+        /// The archive, as `writ audit export` makes it
+        archive: PathBuf,
+    },
     /// Accept the log as it is, after an older state was restored and is wanted
     ///
     /// A server does not start on a log that has fewer events than its checkpoint vouches for, or
@@ -34,6 +52,7 @@ impl Log {
     /// Runs the verb.
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
         match self {
+            Self::Import { node, archive } => import(out, &node, &archive),
             Self::AcceptRestore { node } => {
                 let mut config = node.load_offline()?;
                 know_issuer(&mut config)?;
@@ -43,6 +62,29 @@ impl Log {
             }
         }
     }
+}
+
+fn import(out: &mut Out, node: &Node, archive: &Path) -> Result<(), Failure> {
+    let config = node.load_offline()?;
+    let mut progress = Progress::of("events");
+    let heard = |done, total| progress.show(done, total);
+    let made = bootstrap::import(&config, archive, heard).map_err(|error| Failure::of(&error))?;
+    let rate = progress.finish(made.events);
+    let value = json!({
+        "data_dir": config.data_dir,
+        "log_id": made.log_id,
+        "events": made.events,
+        "root": hex(&made.root),
+        "events_per_second": rate,
+    });
+    out.result(&value, || {
+        format!(
+            "imported {} events into {}, root {}: the archive's",
+            grouped(made.events),
+            config.data_dir.display(),
+            hex(&made.root)
+        )
+    })
 }
 
 /// Everything that works now, and could have been taken away in what is missing.

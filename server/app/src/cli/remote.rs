@@ -185,6 +185,14 @@ pub struct Answer {
     pub created: bool,
 }
 
+/// A successful answer, as it came.
+struct Received {
+    url: String,
+    status: StatusCode,
+    position: Option<u64>,
+    text: Vec<u8>,
+}
+
 /// The answer of a token endpoint.
 #[derive(Deserialize)]
 pub struct TokenAnswer {
@@ -326,6 +334,30 @@ impl Client {
 
     /// Sends a request.
     pub fn send(&mut self, call: Call) -> Result<Answer, Failure> {
+        let Received {
+            url,
+            status,
+            position,
+            text,
+        } = self.receive(call)?;
+        let value = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&text).map_err(|_| unexpected(&url, status.as_u16(), &text))?
+        };
+        Ok(Answer {
+            value,
+            position,
+            created: status == StatusCode::CREATED,
+        })
+    }
+
+    /// Sends a request whose answer is wanted byte for byte.
+    pub fn bytes(&mut self, call: Call) -> Result<Vec<u8>, Failure> {
+        Ok(self.receive(call)?.text)
+    }
+
+    fn receive(&mut self, call: Call) -> Result<Received, Failure> {
         let bearer = format!("Bearer {}", self.token()?);
         let mut url = format!("{}{}", self.api, call.path);
         for (index, (name, value)) in call.query.iter().enumerate() {
@@ -362,15 +394,11 @@ impl Client {
                 Err(_) => unexpected(&url, status.as_u16(), &text),
             });
         }
-        let value = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&text).map_err(|_| unexpected(&url, status.as_u16(), &text))?
-        };
-        Ok(Answer {
-            value,
+        Ok(Received {
+            url,
+            status,
             position,
-            created: status == StatusCode::CREATED,
+            text,
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use writ::audit::verify::{self, Trust, Verified};
+use writ::audit::verify::{self, Source, Trust, Verified};
 use writ_core::Millis;
 use writ_core::codec::hex;
 use writ_ledger::note::Vkey;
@@ -14,7 +14,7 @@ use crate::cli::local::Node;
 use crate::cli::output::{Details, Out, detail, details};
 use crate::cli::progress::{Progress, grouped};
 
-/// Verify the log of a data directory: whether anything was changed, removed, moved or cut off
+/// Verify the log of a data directory or an archive: whether anything was changed, removed, moved or cut off
 ///
 /// Every event is read and hashed, and held against the checkpoints that the log's key signed: the
 /// one in the data directory, its copy, and those that you kept. Modules and sealed issuance files
@@ -23,7 +23,7 @@ use crate::cli::progress::{Progress, grouped};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   writ audit verify --data-dir /var/lib/writ
-  writ audit verify --data-dir copy --checkpoint kept/checkpoint --vkey login.example.com/writ/…+1f2e3d4c+AQ…
+  writ audit verify --archive audit-2026 --checkpoint kept/checkpoint --vkey login.example.com/writ/…+1f2e3d4c+AQ…
 
 Someone who can write the data directory can also cut the log and put an older checkpoint beside it,
 or rewrite all of it with a key of his own. That is noticed only against what he could not change:
@@ -32,6 +32,9 @@ Exit codes: 0 it verifies, 1 it does not or cannot be read, 2 wrong usage.")]
 pub struct Verify {
     #[command(flatten)]
     node: Node,
+    /// An archive, instead of a data directory
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["data_dir", "config"])]
+    archive: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere; may be repeated
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -46,7 +49,11 @@ pub struct Verify {
 impl Verify {
     /// Verifies, and says what is wrong.
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
-        let config = self.node.load_offline()?;
+        let source = match &self.archive {
+            Some(archive) => Source::archive(archive),
+            None => Source::data_dir(&self.node.load_offline()?),
+        };
+        let source = source.map_err(|error| Failure::of(&error))?;
         let trust = Trust {
             checkpoints: self.checkpoint,
             vkeys: self.vkey,
@@ -55,7 +62,7 @@ impl Verify {
         let mut progress = Progress::of("events");
         let heard = |done, total| progress.show(done, total);
         let verified =
-            verify::verify(&config, &trust, heard).map_err(|error| Failure::of(&error))?;
+            verify::verify(&source, &trust, heard).map_err(|error| Failure::of(&error))?;
         let rate = progress.finish(verified.report.events);
         if out.is_json() {
             out.value(&value(&verified, rate))?;
