@@ -287,7 +287,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     }
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
-        engine: policies.engine().into(),
+        engine: (**policies.engine()).into(),
     };
     execute(&ledger, "start", CommandId(ids.next_id()), start)?;
     let app = App {

@@ -117,7 +117,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) fuel: u64,
     pub(crate) epoch_ticks: u64,
-    fingerprint: String,
+    fingerprint: Arc<str>,
     cache: Option<Cache>,
     /// Held while compiling: one at a time, whatever is uploaded.
     compiling: Mutex<()>,
@@ -136,7 +136,7 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let engine = engine::running(config.pool)
             .map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
-        let fingerprint = engine::fingerprint(&engine);
+        let fingerprint: Arc<str> = engine::fingerprint(&engine).into();
         let cache = config
             .cache_dir
             .map(|directory| {
@@ -144,7 +144,7 @@ impl Sandbox {
                 Cache::open(
                     &directory,
                     &config.cache_key,
-                    fingerprint.clone(),
+                    Arc::clone(&fingerprint),
                     bytes_max,
                 )
             })
@@ -195,7 +195,7 @@ impl Sandbox {
     /// What a verdict's record says about the engine: `wasmtime-48.0.8/0123456789abcdef/fuel-1`.
     /// Two servers with the same one make the same verdicts.
     #[must_use]
-    pub fn fingerprint(&self) -> &str {
+    pub fn fingerprint(&self) -> &Arc<str> {
         &self.0.fingerprint
     }
 }
