@@ -105,6 +105,13 @@ mod memory {
     #[unsafe(link_section = "writ-policy-sdk")]
     static MADE_BY: [u8; 5] = *b"0.1.0";
 
+    /// Read by the server: nothing is ever given back here. So it asks `cabi_realloc` once for all
+    /// that it passes, and the texts and lists of a question are parts of one piece. To allocate
+    /// otherwise, take this away: `dealloc` and `realloc` would get what they never gave.
+    #[used]
+    #[unsafe(link_section = "writ-policy-allocator")]
+    static ALLOCATOR: [u8; 4] = *b"bump";
+
     const PAGE: usize = 64 * 1024;
 
     impl Bump {
@@ -151,6 +158,7 @@ mod memory {
             }
         }
 
+        /// Also for what is inside of a piece: see `ALLOCATOR`.
         unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
         /// The memory of a sandbox starts as zeros and none is used twice.
@@ -160,6 +168,7 @@ mod memory {
         }
 
         /// The last piece grows where it is: that is the usual case, a text or list being built.
+        /// What is inside of a piece is copied, unless it ends where that does.
         unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
             // INVARIANT: `next` never goes back, or `alloc_zeroed` would give out what is not zero.
             if size <= layout.size() {
