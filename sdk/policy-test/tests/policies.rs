@@ -3,14 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use writ_policy_test::wasm::{self, Build};
 use writ_policy_test::{Options, Report, run_cases_in, sandbox, scaffold};
+use writ_sandbox::testkit::{any_named, any_request};
+use writ_sandbox::{Sandbox, SandboxConfig};
 
 /// More than the hungriest of them uses, less than a tenth of what a server gives.
 const FUEL_MAX: u64 = 60_000;
@@ -290,29 +295,104 @@ fn memory_grows_as_needed_and_a_panic_traps() {
         return;
     }
     let new = tempfile::tempdir().unwrap();
-    for (path, text) in scaffold::files("hungry").unwrap() {
-        let text = match path.as_str() {
-            "src/lib.rs" => HUNGRY,
-            "cases/first.toml" => HUNGRY_CASES,
-            _ => &text,
-        };
-        let path = new.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let build = Build {
-        target_directory: Some(new.path().join("target")),
-        offline: true,
-        ..Build::of(new.path())
-    };
-    let module = fs::read(&build.run().unwrap()[0]).unwrap();
+    let module = built(new.path(), HUNGRY);
     let cases = new.path().join("cases");
+    fs::write(cases.join("first.toml"), HUNGRY_CASES).unwrap();
     let options = Options {
         variations: false,
         ..Options::default()
     };
     let report = run_cases_in(&sandbox().unwrap(), &module, &cases, options).unwrap();
     assert!(report.passed(), "{report}");
+}
+
+/// The module of a new policy with this source.
+fn built(directory: &Path, source: &str) -> Vec<u8> {
+    for (path, text) in scaffold::files("new").unwrap() {
+        let text = match path.as_str() {
+            "src/lib.rs" => source,
+            _ => &text,
+        };
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let build = Build {
+        target_directory: Some(directory.join("target")),
+        offline: true,
+        ..Build::of(directory)
+    };
+    fs::read(&build.run().unwrap()[0]).unwrap()
+}
+
+/// A policy that says what it was asked, as a digest.
+const ECHO: &str = r#"//! Says what it was asked.
+use writ_policy::prelude::*;
+use writ_policy::{Named, Problem, Setting};
+
+#[writ_policy::policy()]
+fn evaluate(request: &Request, settings: &Everything) -> Result<Outcome, Fault> {
+    let asked = format!("{request:?} {:?}", settings.0);
+    // FNV-1a, of 64 bits.
+    let digest = asked.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    allow(request)
+        .note("asked", format!("{} bytes, {digest:016x}", asked.len()))
+        .into()
+}
+
+struct Everything(Vec<Named>);
+
+impl Settings for Everything {
+    fn schema() -> Vec<Setting> {
+        Vec::new()
+    }
+
+    fn read(values: &[Named]) -> Result<Self, Vec<Problem>> {
+        Ok(Self(values.to_vec()))
+    }
+}
+"#;
+
+#[test]
+fn a_policy_sees_the_same_however_the_server_writes_it_into_its_memory() {
+    if !can_compile("what a policy sees") {
+        return;
+    }
+    let new = tempfile::tempdir().unwrap();
+    let module = built(new.path(), ECHO);
+    // The same policy, which no longer says that its allocator takes nothing back.
+    let mut general = module.clone();
+    let says = b"\x15writ-policy-allocator";
+    let said: Vec<usize> = (0..module.len())
+        .filter(|at| module[*at..].starts_with(says))
+        .collect();
+    assert_eq!(said.len(), 1, "the section that the SDK writes");
+    general[said[0] + 1] = b'W';
+
+    // To write a whole question out takes more fuel than there is in production.
+    let sandbox = Sandbox::new(SandboxConfig {
+        fuel: u64::MAX / 2,
+        epoch_ticks: 1_000,
+        ..SandboxConfig::default()
+    });
+    let sandbox = sandbox.unwrap();
+    let [in_one_block, piece_by_piece] =
+        [&module, &general].map(|module| sandbox.load(module).unwrap());
+    let seen = RefCell::new(BTreeSet::new());
+    proptest!(|(request in any_request(), settings in any_named())| {
+        let whole = in_one_block.evaluate(&request, &settings);
+        let pieces = piece_by_piece.evaluate(&request, &settings);
+        prop_assert_eq!(&whole.result, &pieces.result);
+        prop_assert!(whole.fuel < pieces.fuel, "{} and {}", whole.fuel, pieces.fuel);
+        let again = in_one_block.evaluate(&request, &settings);
+        prop_assert_eq!((&whole.result, whole.fuel), (&again.result, again.fuel));
+        let said = whole.result.unwrap().notes.remove(0).text;
+        seen.borrow_mut().insert(said);
+    });
+    let seen = seen.into_inner().len();
+    assert!(seen > 100, "{seen} answers to all of the questions");
 }
 
 #[test]

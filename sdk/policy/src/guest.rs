@@ -4,10 +4,12 @@
 //! The unsafe code of the SDK is here, in `rt` and in the generated `bindings`, and nowhere else.
 //!
 //! A sandbox lives for one verdict, so its memory is never given back: the allocator hands out one
-//! piece after the other. That makes a verdict twice as fast as a general allocator does. A panic
-//! is a trap (on wasm32 there is no unwinding), and a trap denies.
+//! piece after the other. That makes a verdict twice as fast as a general allocator does. And since
+//! the module says so, the server asks for memory once and writes the whole question into it. A
+//! panic is a trap (on wasm32 there is no unwinding), and a trap denies.
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 use crate::bindings::exports::writ::policy::evaluator::Guest;
 use crate::{Descriptor, Named, Outcome, Policy, Problem, Request, Settings};
@@ -26,6 +28,8 @@ impl<P: Policy> Guest for Exported<P> {
     }
 
     fn evaluate(request: Request, settings: Vec<Named>) -> Result<Outcome, String> {
+        // Neither is dropped: memory is not given back here, so there is nothing to walk through.
+        let (request, settings) = (ManuallyDrop::new(request), ManuallyDrop::new(settings));
         evaluate::<P>(&request, &settings)
     }
 }
@@ -105,6 +109,13 @@ mod memory {
     #[unsafe(link_section = "writ-policy-sdk")]
     static MADE_BY: [u8; 5] = *b"0.1.0";
 
+    /// Read by the server: nothing is ever given back here. So it asks `cabi_realloc` once for all
+    /// that it passes, and the texts and lists of a question are parts of one piece. To allocate
+    /// otherwise, take this away: `dealloc` and `realloc` would get what they never gave.
+    #[used]
+    #[unsafe(link_section = "writ-policy-allocator")]
+    static ALLOCATOR: [u8; 4] = *b"bump";
+
     const PAGE: usize = 64 * 1024;
 
     impl Bump {
@@ -151,6 +162,7 @@ mod memory {
             }
         }
 
+        /// Also for what is inside of a piece: see `ALLOCATOR`.
         unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
         /// The memory of a sandbox starts as zeros and none is used twice.
@@ -160,6 +172,7 @@ mod memory {
         }
 
         /// The last piece grows where it is: that is the usual case, a text or list being built.
+        /// What is inside of a piece is copied, unless it ends where that does.
         unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
             // INVARIANT: `next` never goes back, or `alloc_zeroed` would give out what is not zero.
             if size <= layout.size() {

@@ -153,7 +153,7 @@
 //! - A policy is deterministic. There is no clock but `request.at`, and no randomness; a `HashMap`
 //!   is seeded the same in every sandbox, but a `BTreeMap` is smaller.
 //! - It may use a million units of fuel, which is about a millisecond. An ordinary policy uses
-//!   10,000 to 25,000; `writ policy test` prints it.
+//!   3,000 to 15,000; `writ policy test` prints it.
 //! - Memory is never given back: a sandbox lives for one verdict. 4 MiB is the limit.
 //! - `format!` adds some 10 KB to the module; `[a, b].concat()` does not.
 

@@ -415,7 +415,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     }
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
-        engine: policies.engine().into(),
+        engine: (**policies.engine()).into(),
         issuer: Some(issuer.as_str().into()),
     };
     execute(&ledger, "start", CommandId(ids.next_id()), start)?;

@@ -210,7 +210,7 @@ impl Policies {
 
     /// The engine, as records of issuances name it.
     #[must_use]
-    pub fn engine(&self) -> &str {
+    pub fn engine(&self) -> &Arc<str> {
         self.sandbox.fingerprint()
     }
 

@@ -5,6 +5,7 @@
 //! of meaning is a new `v`.
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use writ_core::{Algorithm, ApplicationId, Jti, Kid, Millis, Position, ScopeName};
 
 /// The version of the record.
@@ -56,7 +57,7 @@ pub struct IssuanceRecord {
     pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
     /// The fingerprint of the engine that ran the policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub engine: Option<Box<str>>,
+    pub engine: Option<Arc<str>>,
     /// The key that signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<Kid>,

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 const TAG_BYTES: usize = 32;
@@ -20,7 +21,7 @@ const EXTENSION: &str = "cwasm";
 pub(crate) struct Cache {
     directory: PathBuf,
     key: hmac::Key,
-    fingerprint: String,
+    fingerprint: Arc<str>,
     bytes_max: u64,
 }
 
@@ -29,7 +30,7 @@ impl Cache {
     pub(crate) fn open(
         directory: &Path,
         key: &[u8; 32],
-        fingerprint: String,
+        fingerprint: Arc<str>,
         bytes_max: u64,
     ) -> io::Result<Self> {
         fs::DirBuilder::new()

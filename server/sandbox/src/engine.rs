@@ -17,9 +17,10 @@ use wasmtime::{
 /// The engine's version, for the fingerprint. A test holds it to `Cargo.lock`.
 const WASMTIME: &str = "48.0.8";
 
-/// The version of [`fuel_costs`]. A change of any cost is a new version, since an outcome that ran
-/// out of fuel under one table may complete under another.
-const FUEL_COSTS_VERSION: u32 = 1;
+/// The version of what fuel a verdict costs: of [`fuel_costs`], and of how the question is passed
+/// (`block`), which is work of the policy's allocator. A change of any cost is a new version, since
+/// an outcome that ran out of fuel under one may complete under another.
+const FUEL_COSTS_VERSION: u32 = 2;
 
 /// What memory an instance's slot has in the address space; nothing of it is used until touched.
 /// 4 GiB and a guard make bounds checks unnecessary.

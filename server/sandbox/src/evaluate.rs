@@ -1,5 +1,6 @@
 //! A loaded policy, and a verdict: a fresh sandbox, one call, and nothing left behind.
 
+use crate::block::{self, InOneBlock, Question};
 use crate::limits::{self, Rejected};
 use crate::output;
 use crate::trouble::{Grew, Trouble};
@@ -20,6 +21,8 @@ struct Loaded {
     digest: [u8; 32],
     descriptor: Descriptor,
     exports: Exports,
+    /// Whether it is asked in one block.
+    in_one_block: bool,
     pre: InstancePre<Limiter>,
     shared: Arc<Shared>,
 }
@@ -51,9 +54,10 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Makes a policy of compiled code and asks it what it is.
+    /// Makes a policy of a module that was compiled and asks it what it is.
     pub(crate) fn load(
         component: &Component,
+        module: &[u8],
         digest: [u8; 32],
         shared: Arc<Shared>,
     ) -> Result<Self, LoadError> {
@@ -67,6 +71,7 @@ impl Policy {
             digest,
             descriptor: Descriptor::default(),
             exports,
+            in_one_block: block::never_frees(module),
             pre,
             shared,
         };
@@ -105,9 +110,14 @@ impl Policy {
         let stopwatch = Stopwatch::start();
         let (result, fuel) = match self.0.sandbox() {
             Ok(mut sandbox) => {
-                let answer = sandbox
-                    .call::<_, Evaluated>(&self.0.exports.evaluate, (request, settings))
-                    .and_then(|(answer,)| answer.map_err(|text| Trouble::fault(&text)));
+                let (evaluate, question) = (&self.0.exports.evaluate, (request, settings));
+                let answer = if self.0.in_one_block {
+                    sandbox.call::<_, Evaluated>(evaluate, InOneBlock(question))
+                } else {
+                    sandbox.call::<_, Evaluated>(evaluate, question)
+                };
+                let answer =
+                    answer.and_then(|(answer,)| answer.map_err(|text| Trouble::fault(&text)));
                 (answer, sandbox.fuel_used())
             }
             Err(trouble) => (Err(trouble), 0),
@@ -211,7 +221,7 @@ impl Sandboxed {
             })
             .and_then(|()| {
                 instance
-                    .get_typed_func::<(&Request, &[Named]), Evaluated>(store, &exports.evaluate)
+                    .get_typed_func::<Question<'_>, Evaluated>(store, &exports.evaluate)
                     .map(drop)
             })
             .map_err(|error| Trouble::at_call(&error))
@@ -233,7 +243,7 @@ impl Sandboxed {
             .ok_or_else(|| Trouble::output("a function is missing"))?;
         // SAFETY: `check_types` has compared these very types with the component's, before the
         // first call and before there was a `Policy`. Each of the three functions is called with
-        // the types that are written there.
+        // the types that are written there; `InOneBlock` is for the engine what `Question` is.
         let function = unsafe { TypedFunc::<P, R>::new_unchecked(function) };
         function
             .call(&mut self.store, params)

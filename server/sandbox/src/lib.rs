@@ -4,12 +4,14 @@
 //! `sdk/policy/wit/policy.wit`. [`Sandbox::load`] makes a [`Policy`] of one: it checks its shape
 //! (`limits`), compiles it in a child process (`compiler`, `module`) or takes the code from a cache
 //! (`cache`), and asks it what it is (`descriptor`). [`Policy::evaluate`] asks it about a token, in
-//! a fresh instance with fuel, memory and output limits (`engine`, `evaluate`, `output`). What can
-//! go wrong is a [`Trouble`].
+//! a fresh instance with fuel, memory and output limits (`engine`, `evaluate`, `output`). The
+//! question is passed the engine's way or in one piece (`block`). What can go wrong is a
+//! [`Trouble`].
 //!
 //! This crate knows nothing of the server's rules, its log or its disk but for the cache's
 //! directory, and nothing of the SDK but the contract.
 
+mod block;
 mod cache;
 mod compiler;
 mod descriptor;
@@ -117,7 +119,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) fuel: u64,
     pub(crate) epoch_ticks: u64,
-    fingerprint: String,
+    fingerprint: Arc<str>,
     cache: Option<Cache>,
     /// Held while compiling: one at a time, whatever is uploaded.
     compiling: Mutex<()>,
@@ -136,7 +138,7 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let engine = engine::running(config.pool)
             .map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
-        let fingerprint = engine::fingerprint(&engine);
+        let fingerprint: Arc<str> = engine::fingerprint(&engine).into();
         let cache = config
             .cache_dir
             .map(|directory| {
@@ -144,7 +146,7 @@ impl Sandbox {
                 Cache::open(
                     &directory,
                     &config.cache_key,
-                    fingerprint.clone(),
+                    Arc::clone(&fingerprint),
                     bytes_max,
                 )
             })
@@ -180,7 +182,7 @@ impl Sandbox {
         // It was compiled for this very engine: what cannot be loaded is no fault of the module.
         let component = deserialize(&self.0.engine, &artefact)
             .map_err(|error| LoadError::Unavailable(format!("cannot be loaded: {error:#}")))?;
-        Policy::load(&component, digest, Arc::clone(&self.0))
+        Policy::load(&component, module, digest, Arc::clone(&self.0))
     }
 
     /// How many verdicts are being made right now, for metrics.
@@ -192,10 +194,10 @@ impl Sandbox {
             .map_or(0, |metrics| metrics.core_instances())
     }
 
-    /// What a verdict's record says about the engine: `wasmtime-48.0.8/0123456789abcdef/fuel-1`.
+    /// What a verdict's record says about the engine: `wasmtime-48.0.8/0123456789abcdef/fuel-2`.
     /// Two servers with the same one make the same verdicts.
     #[must_use]
-    pub fn fingerprint(&self) -> &str {
+    pub fn fingerprint(&self) -> &Arc<str> {
         &self.0.fingerprint
     }
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use wasmparser::{Operator, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
-/// Fuel of one call, `start`-like work included. Honest policies use 7,600 to 25,000.
+/// Fuel of one call, `start`-like work included. Honest policies use 3,000 to 15,000.
 pub const FUEL: u64 = 1_000_000;
 /// The memory of an instance: what it declares and what it grows to.
 pub const MEMORY_BYTES: usize = 4 << 20;

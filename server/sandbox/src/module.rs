@@ -7,7 +7,7 @@ use wasmtime::Engine;
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, from its one definition.
-const WIT: &str = include_str!("../../../sdk/policy/wit/policy.wit");
+pub(crate) const WIT: &str = include_str!("../../../sdk/policy/wit/policy.wit");
 
 /// The world of it that a policy is.
 const WORLD: &str = "policy";

@@ -35,7 +35,7 @@ pub struct Judged {
     /// What they were told that nothing else in the record says.
     pub attributes: Map<String, Value>,
     /// The engine that ran them.
-    pub engine: Option<Box<str>>,
+    pub engine: Option<Arc<str>>,
 }
 
 /// Why policies leave no token, with what they said.
@@ -157,7 +157,7 @@ pub fn judge(
     judged.policies = records;
     judged.input = Some(hearing.input);
     judged.attributes = panel::recorded_map(&hearing.attributes);
-    judged.engine = Some(app.policies.engine().into());
+    judged.engine = Some(Arc::clone(app.policies.engine()));
     match terms {
         Ok(terms) => Ok(Permit {
             entitlement,

@@ -144,7 +144,7 @@ async fn a_policy_shortens_a_token_and_adds_what_it_may() {
         }
     );
     assert_eq!(record.input.unwrap().len(), 64);
-    assert_eq!(record.engine.as_deref(), Some(server.app.policies.engine()));
+    assert_eq!(record.engine.as_ref(), Some(server.app.policies.engine()));
     assert_eq!(record.attributes, None, "it reads nothing");
     assert_eq!(record.clock, None);
 }
