@@ -4,6 +4,7 @@
 
 mod api_resource;
 mod application;
+mod audit;
 mod credentials;
 mod events;
 mod local;
@@ -80,6 +81,9 @@ enum Noun {
     #[command(subcommand)]
     Policy(policy::Policy),
     Events(events::Events),
+    /// Audits: why a token was issued or not, and what another rule would have done
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Runs what the arguments say.
@@ -106,6 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Token(noun) => noun.run(out),
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
+        Noun::Audit(verb) => verb.run(out),
     }
 }
 
