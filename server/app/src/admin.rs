@@ -12,6 +12,7 @@ mod body;
 mod call;
 mod change;
 mod events;
+mod explanations;
 mod failure;
 mod grants;
 mod log;

@@ -86,7 +86,7 @@ enum Noun {
     /// The log itself, at the machine and with the server stopped
     #[command(subcommand)]
     Log(log::Log),
-    /// What the log proves: verify it, prove what is in it
+    /// Audits: verify the log, prove what is in it, explain why a token was issued or not
     #[command(subcommand)]
     Audit(audit::Audit),
 }

@@ -19,16 +19,19 @@ const WAIT: Duration = Duration::from_millis(500);
 pub(super) async fn index(app: &Arc<App>, call: &Call) -> Result<Arc<Index>, Failure> {
     match position(app, call).await? {
         None => Ok(app.index()),
-        // A past state is replayed from the disk: one at a time, and nobody waits for long.
-        Some(position) => {
-            let turn = tokio::time::timeout(WAIT * 4, app.replays.acquire()).await;
-            let _turn = turn.map_err(|_| Failure::Unreadable(Fault::Overloaded { queued: 1 }))?;
-            blocking(app, move |app| {
-                app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
-            })
-            .await
-        }
+        Some(position) => index_at(app, position).await,
     }
+}
+
+/// The index as of a position. A past state is replayed from the disk: one at a time, and nobody
+/// waits for long.
+pub(super) async fn index_at(app: &Arc<App>, position: Position) -> Result<Arc<Index>, Failure> {
+    let turn = tokio::time::timeout(WAIT * 4, app.replays.acquire()).await;
+    let _turn = turn.map_err(|_| Failure::Unreadable(Fault::Overloaded { queued: 1 }))?;
+    blocking(app, move |app| {
+        app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
+    })
+    .await
 }
 
 /// The position that a call reads as of, if it says one.

@@ -3,8 +3,8 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, grants, log, openapi, policies, roles,
-    secrets, settings, signing_keys, tokens,
+    Call, Outcome, api_resources, applications, events, explanations, grants, log, openapi,
+    policies, roles, secrets, settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -506,6 +506,15 @@ fn key_and_log_routes() -> Vec<Route> {
     ]
 }
 
+fn audit_routes() -> Vec<Route> {
+    vec![
+        route!(Get "/issuances/{jti}/explanation" "explainIssuance" Some(S::AuditRead), READ, 200,
+            explanations::show,
+            "Explains a recorded token decision: makes it again and compares, bit for bit")
+        .answers::<api::Explanation>(),
+    ]
+}
+
 fn policy_routes() -> Vec<Route> {
     let (read, upload) = (Some(S::PoliciesRead), Some(S::PoliciesUpload));
     let (bind, unbind) = (Some(S::PoliciesBind), Some(S::PoliciesUnbind));
@@ -564,6 +573,7 @@ fn table() -> Vec<Route> {
         role_and_setting_routes(),
         key_and_log_routes(),
         policy_routes(),
+        audit_routes(),
     ]
     .concat()
 }

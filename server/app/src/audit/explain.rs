@@ -39,9 +39,9 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// How the reason of a record begins that says that a token was taken back.
 const WITHDRAWN: &str = "withdrawn: ";
 /// How long after a token was recorded it can be taken back: far longer than a commit takes.
-const WITHDRAWN_WITHIN_MS: u64 = 60_000;
+const WITHDRAWN_WITHIN_MS: u64 = 10_000;
 /// How many records are looked at for it.
-const WITHDRAWN_WITHIN_RECORDS: usize = 200_000;
+const WITHDRAWN_WITHIN_RECORDS: usize = 20_000;
 
 /// The token that a decision took back, if it is one that did.
 #[must_use]
@@ -53,7 +53,7 @@ pub fn withdrawal_of(record: &IssuanceRecord) -> Option<Jti> {
 }
 
 /// The decision that took a token back before it left, if there is one: looks at the records of the
-/// minute after it. `scan` is that of an issuance log.
+/// seconds after it. `scan` is that of an issuance log.
 ///
 /// # Errors
 /// When the log cannot be read.

@@ -549,3 +549,64 @@ async fn a_walk_gives_the_index_as_of_any_position() {
     let refused = second.unwrap_err().to_string();
     assert!(refused.contains("leaving out --data-dir"), "{refused}");
 }
+
+/// A server explains what it decided, by the admin API and to auditors only.
+#[actix_web::test]
+async fn a_server_explains_its_own_decisions() {
+    let server = TestServer::new().restart_in(history::sandbox());
+    let scopes = [scope(0, "read")];
+    let scopes = [scopes[0].as_str()];
+    let api = server.api(APIS[0], &scopes, Default::default()).await;
+    let job = server.application(api, &scopes).await;
+    let target = PolicyTarget::ApiResource(api);
+    let (mode, claims) = (PolicyMode::Enforce, ["tier"]);
+    let binding = server.bind(target, mode, &honest(), &claims).await;
+    let _token = server.access_token(&job, &[("scope", scopes[0])]).await;
+    let jti = server.app.issuances.last().unwrap();
+    let as_of = server.head() - 1;
+    // What it was decided by is not bound any more, nor ready.
+    server
+        .execute(writ_core::Command::UnbindPolicy { id: binding })
+        .await;
+    let admin = server.admin_token(&server.admin).await;
+    let get = |path: String| {
+        let (server, admin) = (&server, &admin);
+        async move {
+            let get = actix_web::http::Method::GET;
+            server.call(admin, get, &path, &[], None).await
+        }
+    };
+    let answer = get(format!("/issuances/{jti}/explanation")).await;
+    assert_eq!(answer.status.as_u16(), 200, "{:?}", answer.json());
+    assert_eq!(answer.header("writ-position"), as_of.to_string());
+    let explanation: api::Explanation = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(explanation.verdict, Equal, "{explanation:#?}");
+    assert_eq!(explanation.policies[0].binding, binding.to_string());
+    assert_eq!(explanation.withdrawn_by, None);
+    for (path, status, code) in [
+        (
+            format!("/issuances/{jti}/explanation?as_of=3"),
+            404,
+            "issuance_unknown",
+        ),
+        (
+            format!("/issuances/{}/explanation", Jti(1)),
+            404,
+            "issuance_unknown",
+        ),
+        (
+            "/issuances/x/explanation".to_owned(),
+            404,
+            "issuance_unknown",
+        ),
+        (
+            format!("/issuances/{jti}/explanation?as_of=99999"),
+            400,
+            "as_of_invalid",
+        ),
+    ] {
+        let answer = get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{:?}", answer.json());
+        assert_eq!(answer.json()["code"], code);
+    }
+}

@@ -1,6 +1,8 @@
-//! `writ audit …`: what the log proves. Most of it needs no server, and no network.
+//! `writ audit …`: what the log proves, what was decided and why, and what would have been. Each verb has
+//! a file in `audit`.
 
 mod check;
+mod explain;
 mod export;
 mod replay;
 mod verify;
@@ -19,6 +21,7 @@ pub enum Audit {
     Check(check::Check),
     Consistency(check::Consistency),
     Checkpoint(check::ShowCheckpoint),
+    Explain(Box<explain::Explain>),
 }
 
 impl Audit {
@@ -32,6 +35,7 @@ impl Audit {
             Self::Check(verb) => verb.run(out),
             Self::Consistency(verb) => verb.run(out),
             Self::Checkpoint(verb) => verb.run(out),
+            Self::Explain(verb) => verb.run(out),
         }
     }
 }

@@ -201,8 +201,13 @@ impl Node {
         })?)
     }
 
+    /// The data directory that the command line names, if it does.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
     /// The configuration of a verb that works on the data directory.
-    pub(super) fn load_offline(&self) -> Result<Config, Failure> {
+    pub fn load_offline(&self) -> Result<Config, Failure> {
         self.load(&Listen::default(), &[])
     }
 }

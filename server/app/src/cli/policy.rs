@@ -16,7 +16,7 @@ use clap::Subcommand;
 use super::Failure;
 use super::output::Out;
 
-pub use describe::verdict;
+pub use describe::{answer, verdict};
 
 #[derive(Subcommand, Debug)]
 pub enum Policy {

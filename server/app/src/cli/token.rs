@@ -213,7 +213,7 @@ fn endpoint(credentials: &Credentials, name: &str) -> String {
 
 /// A token that was given as an argument, or on standard input: arguments are seen by everybody on
 /// the machine.
-fn given(token: &str) -> Result<Zeroizing<String>, Failure> {
+pub fn given(token: &str) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     if token == "-" {
         let read = std::io::stdin()
@@ -251,6 +251,12 @@ fn from_token(token: &str) -> Result<RevokeToken, Failure> {
         application: claims.client_id,
         expires_at: Some(Millis(claims.exp.saturating_mul(1000)).to_string()),
     })
+}
+
+/// The id in a token. Its signature is not looked at: whoever asks about a token by its id asks the
+/// same.
+pub fn jti_of(token: &str) -> Result<String, Failure> {
+    from_token(token).map(|named| named.jti)
 }
 
 #[cfg(test)]

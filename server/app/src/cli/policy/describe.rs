@@ -176,7 +176,7 @@ pub fn verdict(verdict: &PolicyVerdict) -> Vec<String> {
 }
 
 /// `{"deny": {"code": "outside", "reason": "…"}}` as `deny, code outside, reason …`.
-fn answer(verdict: &Value) -> String {
+pub fn answer(verdict: &Value) -> String {
     let Some((name, said)) = verdict
         .as_object()
         .and_then(|verdict| verdict.iter().next())
