@@ -1,9 +1,10 @@
 //! What does it cost to read a log: to replay it into an index, and to verify it? A million events
-//! of 250,000 applications; a hundredth of that when the benches are only tried.
+//! of 250,000 applications, in processor time; a hundredth of that when the benches are only tried.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
+use writ_benches::cpu::CpuTime;
 use writ_benches::log;
 use writ_core::{Index, Position, codec};
 use writ_ledger::engine::Engine;
@@ -19,7 +20,7 @@ fn events() -> u64 {
     }
 }
 
-fn reading(c: &mut Criterion) {
+fn reading(c: &mut Criterion<CpuTime>) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let engine: Arc<dyn Engine> = Arc::new(log::make(&directory.path().join("log"), events()));
     let mut group = c.benchmark_group("log");
@@ -76,5 +77,5 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading);
+criterion_group!(name = benches; config = Criterion::default().with_measurement(CpuTime); targets = reading);
 criterion_main!(benches);

@@ -477,3 +477,142 @@ fn a_checkpoint_that_is_none_is_an_error() {
     let signed = Checkpoints::read(&stopped.data().join("checkpoint"));
     assert!(signed.is_err());
 }
+
+#[test]
+fn a_log_is_exported_verified_imported_and_served_again() {
+    let stopped = Stopped::new();
+    let data = stopped.data();
+    let (data, place) = (data.to_str().unwrap(), stopped.directory.path());
+    let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    let (archive, moved) = (path("archive"), path("moved"));
+    writ(&[
+        "audit",
+        "export",
+        "--data-dir",
+        data,
+        "--to",
+        &archive,
+        "--with-keys",
+    ])
+    .exits(0);
+    writ(&["audit", "export", "--data-dir", data, "--to", &archive])
+        .complains(1, "exists already and is not overwritten");
+    let run = writ(&["audit", "verify", "--archive", &archive]).exits(0);
+    assert!(run.stdout.contains("(archive)"), "{}", run.stdout);
+    assert!(run.stdout.contains("nothing was changed"), "{}", run.stdout);
+    let digest = |run: Run| {
+        let value: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+        text(&value, "/digest").to_owned()
+    };
+    let here = digest(writ(&["audit", "replay", "--data-dir", data, "--json"]));
+    let there = digest(writ(&[
+        "audit",
+        "replay",
+        "--archive",
+        &archive,
+        "--against",
+        &here,
+        "--json",
+    ]));
+    assert_eq!(here, there);
+    writ(&["audit", "replay", "--archive", &archive, "--against", "00"]).exits(1);
+
+    writ(&["log", "import", &archive, "--data-dir", &moved]).exits(0);
+    // The master key is nowhere but with its owner.
+    let config = config(moved.clone().into());
+    let refused = open(&config).unwrap_err().to_string();
+    assert!(refused.contains("master.key"), "{refused}");
+    fs::copy(
+        stopped.data().join("master.key"),
+        place.join("moved/master.key"),
+    )
+    .unwrap();
+    let app = open(&config).unwrap();
+    make_roles(&app, "after the move", 3);
+    app.ledger.close();
+    app.checkpoint();
+    drop(app);
+    let kept = stopped.keep("kept");
+    writ(&[
+        "audit",
+        "verify",
+        "--data-dir",
+        &moved,
+        "--checkpoint",
+        &kept,
+    ])
+    .exits(0);
+    writ(&["log", "import", "/nonexistent", "--data-dir", &moved]).complains(1, "not an archive");
+}
+
+/// By the admin API of a running server: what it proves, and that it decides by its log.
+#[test]
+fn a_running_server_proves_what_is_in_its_log() {
+    let server = super::dev(&["--demo"]);
+    let kept = server.path("kept");
+    let kept = kept.to_str().unwrap();
+    server.says(&["audit", "checkpoint", "--out", kept]);
+    let vkey = server.says(&["audit", "checkpoint", "--key"]);
+    let vkey = vkey.trim();
+    server.says(&["role", "create", "Clerk"]);
+    assert!(
+        server
+            .says(&["audit", "consistency", kept])
+            .contains("begins with the one of then")
+    );
+    let run = server
+        .run(&["audit", "consistency", kept, "--vkey", vkey])
+        .exits(0);
+    assert_eq!(run.stderr, "");
+
+    let proof = server.says(&["audit", "prove", "0", "--event", "event.json"]);
+    fs::write(server.path("0.tlog-proof"), proof).unwrap();
+    let check = |vkey: &str| {
+        server.run(&[
+            "audit",
+            "check",
+            "0.tlog-proof",
+            "event.json",
+            "--vkey",
+            vkey,
+        ])
+    };
+    assert!(
+        check(vkey)
+            .exits(0)
+            .stdout
+            .contains("the event at position 0")
+    );
+    let other = "example.com/log+0c1f5a97+AQ".to_owned();
+    check(&other).complains(2, "not a verifier key");
+    let event = fs::read_to_string(server.path("event.json")).unwrap();
+    fs::write(
+        server.path("event.json"),
+        event.replace("log.created", "log.creatf"),
+    )
+    .unwrap();
+    check(vkey).complains(1, "does not prove");
+    server
+        .run(&["audit", "prove", "1000000"])
+        .complains(1, "the log has");
+
+    let replay = server.json(&["audit", "replay"]);
+    assert_eq!(replay["equal"], true, "{replay}");
+    server.says(&["audit", "export", "--to", "archive"]);
+    let run = server
+        .run(&[
+            "audit",
+            "verify",
+            "--archive",
+            "archive",
+            "--checkpoint",
+            kept,
+            "--vkey",
+            vkey,
+        ])
+        .exits(0);
+    assert!(run.stdout.contains("1 as uploaded"), "{}", run.stdout);
+    server
+        .run(&["audit", "verify", "--data-dir", "writ-data"])
+        .complains(1, "in use by another process");
+}

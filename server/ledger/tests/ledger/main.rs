@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
+mod archive;
 mod engines;
 mod issuances;
 mod power;
