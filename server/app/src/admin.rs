@@ -14,6 +14,7 @@ mod change;
 mod events;
 mod failure;
 mod grants;
+mod issuances;
 mod open;
 mod openapi;
 mod page;

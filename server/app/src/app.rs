@@ -53,6 +53,8 @@ pub struct App {
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) closed: AtomicBool,
+    /// Leave to search the records of issuances, and of authentication failures.
+    pub(crate) scans: Semaphore,
     /// Leave to replay a past state for a reader.
     pub(crate) replays: Semaphore,
     pub(crate) in_flight: AtomicUsize,

@@ -31,6 +31,8 @@ use writ_sandbox::SandboxConfig;
 const UPLOADS: usize = 8;
 /// Previews that ask policies at a time.
 const PREVIEWS: usize = 2;
+/// Searches of records at a time.
+const SCANS: usize = 2;
 /// How long a start waits for policies to be compiled, when the cache has not got them. What is not
 /// ready by then denies its tokens until it is.
 const POLICIES_PATIENCE: Duration = Duration::from_secs(20);
@@ -308,6 +310,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         keys: ArcSwap::from_pointee(KeyRing::empty()),
         draining: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
+        scans: Semaphore::new(SCANS),
         replays: Semaphore::new(1),
         in_flight: AtomicUsize::new(0),
         lost_seen: AtomicU64::new(0),

@@ -68,8 +68,12 @@ pub use blobs::Blobs;
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
 pub use fault::{Fault, LogId};
-pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording, Reserve};
-pub use issuance_file::{SealedFile, number as issuance_file_number};
+pub use issuance::{
+    IssuanceConfig, IssuanceError, IssuanceLog, IssuanceSpan, IssuanceStats, Recording, Reserve,
+};
+pub use issuance_file::{
+    IssuancePlace, IssuanceVisitor, ParsePlaceError, SealedFile, number as issuance_file_number,
+};
 pub use issuance_record::{
     Credential, IssuanceRecord, Outcome, PolicyNote, PolicyRecord, RECORD_VERSION, Verdict,
 };

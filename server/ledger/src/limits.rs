@@ -36,6 +36,8 @@ pub const FRAME_RECORDS: usize = 4_096;
 pub const FRAME_BYTES: usize = 1 << 20;
 /// Most records waiting for the issuance writer.
 pub const QUEUED_RECORDS: usize = 65_536;
+/// Most issuance files that one walk opens: each takes a millisecond, and there is one an hour.
+pub const WALKED_FILES: usize = 64;
 /// Longest free text of a reason, in bytes.
 pub const NOTE_BYTES: usize = 4 * 1024;
 /// Largest blob, in bytes: a compiled policy is far smaller.

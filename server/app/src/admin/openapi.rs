@@ -120,7 +120,7 @@ fn route_parameters(route: &Route) -> Vec<Value> {
         Kind::Read => &["AsOf", "WritMinPosition"],
         Kind::Change { conditional: true } => &["IfMatch", "IdempotencyKey", "WritReason"],
         Kind::Change { conditional: false } => &["IdempotencyKey", "WritReason"],
-        Kind::Document => &[],
+        Kind::Records | Kind::Document => &[],
     };
     in_path
         .chain(in_query)
@@ -139,7 +139,7 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         success["content"] = json!({ "application/json": { "schema": { "type": "object" } } });
     }
     let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-    if route.kind != Kind::Document {
+    if !matches!(route.kind, Kind::Records | Kind::Document) {
         success["headers"]["Writ-Position"] = header("WritPosition");
     }
     if has_version(route) {
@@ -158,7 +158,7 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     responses
 }
 
-/// Whether the answer is one thing, with an ETag. Lists, events and previews have none.
+/// Whether the answer is one thing, with an ETag. Lists, records and previews have none.
 fn has_version(route: &Route) -> bool {
     let list = route
         .query
@@ -166,7 +166,8 @@ fn has_version(route: &Route) -> bool {
         .any(|parameter| parameter.name == "limit");
     let preview = route.kind == Kind::Read && route.method == Method::Post;
     let module = route.media == Media::Wasm;
-    (route.answer.is_some() || module) && !list && !preview
+    let record = route.kind == Kind::Records;
+    (route.answer.is_some() || module) && !list && !preview && !record
 }
 
 /// Every problem that there can be, by status and name.

@@ -3,8 +3,8 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, grants, openapi, policies, roles, secrets,
-    settings, signing_keys, tokens,
+    Call, Outcome, api_resources, applications, events, grants, issuances, openapi, policies,
+    roles, secrets, settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -48,6 +48,8 @@ impl Method {
 pub enum Kind {
     /// Reads the index, now or as of a position: takes `as_of` and `Writ-Min-Position`.
     Read,
+    /// Reads records beside the admin log, which have no positions.
+    Records,
     /// Is a command: takes `Idempotency-Key` and `Writ-Reason`.
     Change {
         /// Takes `If-Match`: there is something already that the caller may have seen.
@@ -257,6 +259,37 @@ const FROM: Parameter = Parameter {
     description: "The first position; the `next` of the page before is one.",
     schema: "integer",
 };
+const APPLICATION: Parameter = Parameter {
+    name: "application",
+    description: "Only about the application with this id.",
+    schema: "string",
+};
+const CREDENTIAL: Parameter = Parameter {
+    name: "credential",
+    description: "Only those that this credential proved, by its id: a secret's, say. Which tokens \
+                  did a leaked secret get? These.",
+    schema: "string",
+};
+const GRANTED: Parameter = Parameter {
+    name: "scope",
+    description: "Only tokens with this scope.",
+    schema: "string",
+};
+const OUTCOME: Parameter = Parameter {
+    name: "outcome",
+    description: "Only those that ended so: `granted`, `denied` or `fault`.",
+    schema: "string",
+};
+const SINCE: Parameter = Parameter {
+    name: "since",
+    description: "Only from this RFC 3339 time on.",
+    schema: "string",
+};
+const UNTIL: Parameter = Parameter {
+    name: "until",
+    description: "Only before this RFC 3339 time.",
+    schema: "string",
+};
 const ENTITY: Parameter = Parameter {
     name: "entity",
     description: "Only events about it, such as `application/01j…`, `api_resource/api_7`, \
@@ -298,6 +331,7 @@ macro_rules! route {
 }
 
 const READ: Kind = Kind::Read;
+const RECORDS: Kind = Kind::Records;
 /// A change of something.
 const CHANGE: Kind = Kind::Change { conditional: true };
 /// A change that makes something, or ends something that has no version.
@@ -474,6 +508,15 @@ fn key_and_log_routes() -> Vec<Route> {
             "Lists events as they are stored, in their order")
         .query(&[FROM, LIMIT, ENTITY, REASONS])
         .answers::<api::Page<api::Event>>(),
+        route!(Get "/issuances" "listIssuances" Some(S::AuditRead), RECORDS, 200, issuances::list,
+            "Lists token decisions about authenticated applications as they are stored, in the \
+             order of their arrival. A page looks at 10,000 records at most: one that has found \
+             less than `limit`, or nothing, goes on with `next` where there is one")
+        .query(&[LIMIT, AFTER, APPLICATION, CREDENTIAL, OUTCOME, GRANTED, SINCE, UNTIL])
+        .answers::<api::Page<api::Issuance>>(),
+        route!(Get "/issuances/{jti}" "getIssuance" Some(S::AuditRead), RECORDS, 200,
+            issuances::show, "Shows a token decision as it is stored, by the `jti` of its token")
+        .answers::<api::Issuance>(),
         route!(Get "/openapi.json" "getOpenApi" None, Kind::Document, 200, openapi::show,
             "Answers this document"),
     ]

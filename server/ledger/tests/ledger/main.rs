@@ -8,6 +8,7 @@ mod engines;
 mod issuances;
 mod power;
 mod random;
+mod walk;
 mod within;
 
 use within::within;
