@@ -6,6 +6,7 @@ mod api_resource;
 mod application;
 mod credentials;
 mod events;
+mod issuance;
 mod local;
 mod output;
 mod policy;
@@ -80,6 +81,7 @@ enum Noun {
     #[command(subcommand)]
     Policy(policy::Policy),
     Events(events::Events),
+    Issuance(issuance::Issuance),
 }
 
 /// Runs what the arguments say.
@@ -106,6 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Token(noun) => noun.run(out),
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
+        Noun::Issuance(noun) => noun.run(out),
     }
 }
 
