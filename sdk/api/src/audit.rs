@@ -121,3 +121,28 @@ pub struct RecordedVerdict {
     /// The fuel it used.
     pub fuel: u64,
 }
+
+/// How often, in one minute, somebody did not prove who they are, of one kind. Several rows of one
+/// kind add up. Nothing that was presented is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthenticationFailures {
+    /// When the minute began.
+    pub window: String,
+    /// Why: `unknown_application`, `wrong_secret`, `expired_secret`, `disabled_application`.
+    pub reason: String,
+    /// The application, if there is one of that id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Where the requests came from, where the settings allow keeping it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// There were too many kinds to tell all apart: what is absent is of several.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub first: String,
+    /// The last time.
+    pub last: String,
+}

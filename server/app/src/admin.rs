@@ -8,6 +8,7 @@
 
 mod api_resources;
 mod applications;
+mod authentication_failures;
 mod body;
 mod call;
 mod change;

@@ -3,6 +3,7 @@
 
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
+use crate::issue::failures::{self, Failures, Written};
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
 use crate::policies::Policies;
@@ -15,7 +16,9 @@ use tokio::sync::Semaphore;
 use writ_core::{
     Algorithm, CommandId, Event, Index, KeyState, Kid, Millis, NewSigningKey, Refusal, Submission,
 };
-use writ_ledger::{DataDir, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection};
+use writ_ledger::{
+    DataDir, FailureLog, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection,
+};
 use zeroize::Zeroizing;
 
 /// The parts of a running server.
@@ -27,6 +30,10 @@ pub struct App {
     pub ledger: Ledger,
     /// The records of issuances.
     pub issuances: IssuanceLog,
+    /// Authentication failures that are counted.
+    pub failures: Failures,
+    /// Those that are written.
+    pub failure_log: FailureLog,
     /// Private keys, sealed.
     pub key_store: Arc<KeyStore>,
     /// The texts of reasons, which can be deleted.
@@ -311,6 +318,15 @@ impl App {
     /// From now on this node says that it is not ready: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Writes what is queued, and takes no more. Blocks.
+    pub fn finish(&self) {
+        self.ledger.close();
+        self.issuances.close();
+        if let Err(fault) = failures::write(self, Written::All) {
+            tracing::error!(%fault, "counts of authentication failures are lost");
+        }
     }
 
     /// Why this node should get no requests, or nothing.

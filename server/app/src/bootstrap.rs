@@ -7,6 +7,7 @@ use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
+use crate::issue::failures::Failures;
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
@@ -22,8 +23,8 @@ use writ_core::{
     SecretId, Submission,
 };
 use writ_ledger::{
-    DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger, LedgerConfig, LogId,
-    Notes, Progress, RandomIds, issuance_file_number, open_engine,
+    DataDir, EngineKind, FailureLog, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger,
+    LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number, open_engine,
 };
 use writ_sandbox::SandboxConfig;
 
@@ -287,6 +288,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     if let Some(last) = issuances.last() {
         let _used_up = ids.next_at(last.millis());
     }
+    let failure_log = FailureLog::open(&data, ledger.log_id())?;
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
         engine: policies.engine().into(),
@@ -296,6 +298,8 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuer,
         ledger,
         issuances,
+        failures: Failures::default(),
+        failure_log,
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
         policies: Arc::new(policies),

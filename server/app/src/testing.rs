@@ -186,10 +186,7 @@ impl TestServer {
             _directory,
         } = self;
         change(&mut config);
-        blocking(|| {
-            app.ledger.close();
-            app.issuances.close();
-        });
+        blocking(|| app.finish());
         drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
         let app = Data::new(Self::open(&config, &clock, &sandbox));
         Self {

@@ -708,6 +708,34 @@ fn tls_of_our_own_making_is_trusted_by_the_credentials_and_by_nothing_else() {
 }
 
 #[test]
+fn failures_to_authenticate_are_listed() {
+    let server = dev(&[]);
+    let wrong =
+        r#"{"token_endpoint":"@/oauth2/token","client_id":"nobody","client_secret":"c4n4ry"}"#;
+    fs::write(server.path("wrong.json"), wrong.replace('@', &server.url)).unwrap();
+    let get = [
+        "token",
+        "get",
+        "--credentials",
+        "wrong.json",
+        "--resource",
+        "a:b",
+    ];
+    server.run(&get).complains(1, "(code invalid_client)");
+    let list = ["issuance", "failures", "--since", "1h"];
+    let found = server.json(&list);
+    assert_eq!(text(&found, "/0/reason"), "unknown_application");
+    assert_eq!(found.pointer("/0/count"), Some(&1.into()));
+    let table = server.says(&list);
+    assert!(
+        table.starts_with("MINUTE ") && !table.contains("c4n4ry"),
+        "{table}"
+    );
+    let other = [&list[..], &["--reason", "wrong_secret"]].concat();
+    assert_eq!(server.json(&other), Value::Array(vec![]));
+}
+
+#[test]
 fn init_serve_recover_and_reseal() {
     let directory = tempfile::tempdir().unwrap();
     let config = "data_dir = \"d\"\nissuer = \"http://localhost:1\"\n[http]\nplain = true\n\

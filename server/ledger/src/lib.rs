@@ -20,6 +20,7 @@
 //! D/lock                     held for the life of the process: one process per data directory
 //! D/admin.redb               the admin log (or the directory D/admin.sled)
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
+//! D/failures.redb            how many authentication failures there were, by the minute; bounded
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
@@ -36,6 +37,7 @@
 //!   execute, read, follow, the index as of a position.
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file. `merkle.rs`: RFC 6962.
+//! - `failures.rs`: counts of authentication failures.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
@@ -46,6 +48,7 @@ pub mod blobs;
 pub mod contract;
 mod disk;
 pub mod engine;
+mod failures;
 mod fault;
 mod issuance;
 mod issuance_file;
@@ -67,6 +70,7 @@ mod writer;
 pub use blobs::Blobs;
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
+pub use failures::{FailureLog, FailurePlace, FailureRow};
 pub use fault::{Fault, LogId};
 pub use issuance::{
     IssuanceConfig, IssuanceError, IssuanceLog, IssuanceSpan, IssuanceStats, Recording, Reserve,

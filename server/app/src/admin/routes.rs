@@ -3,8 +3,8 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, grants, issuances, openapi, policies,
-    roles, secrets, settings, signing_keys, tokens,
+    Call, Outcome, api_resources, applications, authentication_failures, events, grants, issuances,
+    openapi, policies, roles, secrets, settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -280,6 +280,12 @@ const OUTCOME: Parameter = Parameter {
     description: "Only those that ended so: `granted`, `denied` or `fault`.",
     schema: "string",
 };
+const WHY: Parameter = Parameter {
+    name: "reason",
+    description: "Only for this reason: `unknown_application`, `wrong_secret`, `expired_secret` or \
+                  `disabled_application`.",
+    schema: "string",
+};
 const SINCE: Parameter = Parameter {
     name: "since",
     description: "Only from this RFC 3339 time on.",
@@ -517,6 +523,13 @@ fn key_and_log_routes() -> Vec<Route> {
         route!(Get "/issuances/{jti}" "getIssuance" Some(S::AuditRead), RECORDS, 200,
             issuances::show, "Shows a token decision as it is stored, by the `jti` of its token")
         .answers::<api::Issuance>(),
+        route!(Get "/authentication-failures" "listAuthenticationFailures" Some(S::AuditRead),
+            RECORDS, 200, authentication_failures::list,
+            "Lists how often, by the minute, clients did not prove who they are. Several rows of \
+             one kind add up; a page that has found less than `limit` goes on with `next` where \
+             there is one")
+        .query(&[LIMIT, AFTER, APPLICATION, WHY, SINCE, UNTIL])
+        .answers::<api::Page<api::AuthenticationFailures>>(),
         route!(Get "/openapi.json" "getOpenApi" None, Kind::Document, 200, openapi::show,
             "Answers this document"),
     ]

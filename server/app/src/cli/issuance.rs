@@ -1,7 +1,7 @@
 //! `writ issuance …`: the records of token decisions, read over the admin API.
 
 use clap::{Args, Subcommand};
-use writ_api::{Issuance as Record, IssuanceOutcome};
+use writ_api::{AuthenticationFailures, Issuance as Record, IssuanceOutcome};
 
 use super::Failure;
 use super::output::{Details, Out, detail, details};
@@ -32,6 +32,30 @@ enum Verb {
         /// The jti of the token, which is the id of the decision
         jti: String,
     },
+    /// List how often clients did not prove who they are, by the minute; rows of one kind add up
+    #[command(after_help = "Examples:
+  writ issuance failures --since 24h
+  writ issuance failures --application APPLICATION --reason wrong_secret --json
+
+Where they came from is kept with `writ settings set issuance.source_address=true` only.")]
+    Failures(Failures),
+}
+
+#[derive(Args, Debug)]
+struct Failures {
+    /// Only of this application
+    #[arg(long, value_name = "APPLICATION")]
+    application: Option<String>,
+    /// Only for this reason
+    #[arg(long, value_parser = [
+        "unknown_application", "wrong_secret", "expired_secret", "disabled_application",
+    ])]
+    reason: Option<String>,
+    #[command(flatten)]
+    span: Span,
+    /// At most so many
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
 }
 
 #[derive(Args, Debug)]
@@ -84,6 +108,7 @@ impl Issuance {
                 let call = Call::get(&["issuances", &jti], &Read::default());
                 client.show(out, call, describe)
             }
+            Verb::Failures(failures) => failures.run(out, &mut client),
         }
     }
 }
@@ -123,6 +148,34 @@ impl List {
                 ]
             },
         )
+    }
+}
+
+impl Failures {
+    fn run(self, out: &mut Out, client: &mut Client) -> Result<(), Failure> {
+        let mut filters = vec![("application", self.application), ("reason", self.reason)];
+        filters.extend(self.span.filters());
+        let header = &[
+            "minute",
+            "count",
+            "reason",
+            "application",
+            "address",
+            "last",
+        ];
+        let (path, listing) = (["authentication-failures"], listing(self.limit));
+        let row = |row: AuthenticationFailures| {
+            let absent = || if row.mixed { "several" } else { "-" }.to_owned();
+            vec![
+                row.window,
+                row.count.to_string(),
+                row.reason,
+                row.application.unwrap_or_else(absent),
+                row.address.unwrap_or_else(absent),
+                row.last,
+            ]
+        };
+        client.list(out, &path, &listing, &filters, header, row)
     }
 }
 
