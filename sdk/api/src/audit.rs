@@ -1,4 +1,4 @@
-//! The log, as it is read over HTTP.
+//! The log and the records beside it, as they are read over HTTP.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,4 +61,136 @@ pub struct IndexDigest {
     pub digest: String,
     /// The version of Writ that computed it.
     pub version: String,
+}
+
+/// A decision about a token of an application that had proved who it is. What is answered is the
+/// stored object itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Issuance {
+    /// The version of the record.
+    pub v: u8,
+    /// The id of the decision: the `jti` of the token, if there is one.
+    pub id: String,
+    /// When it was decided, on the time line of the log.
+    pub at: String,
+    /// The clock at that moment, where it was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
+    /// The application.
+    pub application: String,
+    /// What it proved itself with.
+    pub credential: UsedCredential,
+    /// The last event that the decision rests on.
+    pub as_of: u64,
+    /// The scopes that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// The scopes in the token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<String>,
+    /// The API resources that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Where the request came from, where the settings allow keeping it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The W3C trace context of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What each policy said, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<RecordedVerdict>,
+    /// SHA-256 of what the policies were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// What of that question nothing else here says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The fingerprint of the engine that ran the policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The key that signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Its algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<String>,
+    /// When the token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<String>,
+    /// How it ended.
+    pub outcome: IssuanceOutcome,
+}
+
+/// What an application proved itself with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UsedCredential {
+    /// The client authentication method, such as `client_secret_basic`.
+    pub method: String,
+    /// Which one: the id of a secret, say.
+    pub id: String,
+}
+
+/// How a decision about a token ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IssuanceOutcome {
+    /// There is a token.
+    Granted,
+    /// The rules or a policy said no.
+    Denied {
+        /// Why.
+        reason: String,
+    },
+    /// Something did not work.
+    Fault {
+        /// What.
+        reason: String,
+    },
+}
+
+/// What one policy said about a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedVerdict {
+    /// The binding.
+    pub binding: String,
+    /// The policy's digest.
+    pub policy: String,
+    /// SHA-256 of the binding's settings.
+    pub settings: String,
+    /// Asked, not obeyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+    /// Its answer: `permit`, `deny` or `fault`, each with what it said.
+    pub verdict: serde_json::Value,
+    /// What it wants auditors to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<crate::PolicyNote>,
+    /// The fuel it used.
+    pub fuel: u64,
+}
+
+/// How often, in one minute, somebody did not prove who they are, of one kind. Several rows of one
+/// kind add up. Nothing that was presented is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthenticationFailures {
+    /// When the minute began.
+    pub window: String,
+    /// Why: `unknown_application`, `wrong_secret`, `expired_secret`, `disabled_application`.
+    pub reason: String,
+    /// The application, if there is one of that id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Where the requests came from, where the settings allow keeping it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// There were too many kinds to tell all apart: what is absent is of several.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub first: String,
+    /// The last time.
+    pub last: String,
 }

@@ -8,6 +8,7 @@
 
 mod api_resources;
 mod applications;
+mod authentication_failures;
 mod body;
 mod call;
 mod change;
@@ -15,6 +16,7 @@ mod events;
 mod explanations;
 mod failure;
 mod grants;
+mod issuances;
 mod log;
 mod open;
 mod openapi;

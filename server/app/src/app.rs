@@ -3,6 +3,7 @@
 
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
+use crate::issue::failures::{self, Failures, Written};
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::net::TrustedProxies;
 use crate::policies::Policies;
@@ -16,7 +17,8 @@ use writ_core::{
     Algorithm, CommandId, Event, Index, KeyState, Kid, Millis, NewSigningKey, Refusal, Submission,
 };
 use writ_ledger::{
-    Checkpoints, DataDir, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt, Rejection,
+    Checkpoints, DataDir, FailureLog, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt,
+    Rejection,
 };
 use zeroize::Zeroizing;
 
@@ -31,6 +33,10 @@ pub struct App {
     pub checkpoints: Arc<Checkpoints>,
     /// The records of issuances.
     pub issuances: IssuanceLog,
+    /// Authentication failures that are counted.
+    pub failures: Failures,
+    /// Those that are written.
+    pub failure_log: FailureLog,
     /// Private keys, sealed.
     pub key_store: Arc<KeyStore>,
     /// The texts of reasons, which can be deleted.
@@ -57,6 +63,8 @@ pub struct App {
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) closed: AtomicBool,
+    /// Leave to search the records of issuances, and of authentication failures.
+    pub(crate) scans: Semaphore,
     /// Leave to replay a past state for a reader.
     pub(crate) replays: Semaphore,
     pub(crate) in_flight: AtomicUsize,
@@ -325,6 +333,16 @@ impl App {
     /// From now on this node says that it is not ready: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Writes what is queued, and takes no more. Blocks.
+    pub fn finish(&self) {
+        self.ledger.close();
+        self.checkpoint();
+        self.issuances.close();
+        if let Err(fault) = failures::write(self, Written::All) {
+            tracing::error!(%fault, "counts of authentication failures are lost");
+        }
     }
 
     /// Why this node should get no requests, or nothing.

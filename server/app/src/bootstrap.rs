@@ -7,6 +7,7 @@ use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
+use crate::issue::failures::Failures;
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
@@ -25,8 +26,9 @@ use writ_ledger::archive::{self, Contents, Manifest};
 use writ_ledger::merkle::Tree;
 use writ_ledger::note::{Checkpoint, KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
 use writ_ledger::{
-    Anchor, Checkpoints, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, KeyStore, Ledger,
-    LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number, open_engine,
+    Anchor, Checkpoints, DataDir, EngineKind, FailureLog, Fault, IssuanceConfig, IssuanceLog,
+    KeyStore, Ledger, LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number,
+    open_engine,
 };
 use writ_sandbox::SandboxConfig;
 use zeroize::Zeroizing;
@@ -35,6 +37,8 @@ use zeroize::Zeroizing;
 const UPLOADS: usize = 8;
 /// Previews that ask policies at a time.
 const PREVIEWS: usize = 2;
+/// Searches of records at a time.
+const SCANS: usize = 2;
 /// How long a start waits for policies to be compiled, when the cache has not got them. What is not
 /// ready by then denies its tokens until it is.
 const POLICIES_PATIENCE: Duration = Duration::from_secs(20);
@@ -413,6 +417,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     if let Some(last) = issuances.last() {
         let _used_up = ids.next_at(last.millis());
     }
+    let failure_log = FailureLog::open(&data, ledger.log_id())?;
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
         engine: (**policies.engine()).into(),
@@ -425,6 +430,8 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         ledger,
         checkpoints: Arc::new(checkpoints),
         issuances,
+        failures: Failures::default(),
+        failure_log,
         key_store: Arc::new(key_store),
         notes: Arc::new(Notes::open(&data)?),
         policies: Arc::new(policies),
@@ -439,6 +446,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         keys: ArcSwap::from_pointee(KeyRing::empty()),
         draining: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
+        scans: Semaphore::new(SCANS),
         replays: Semaphore::new(1),
         in_flight: AtomicUsize::new(0),
         lost_seen: AtomicU64::new(0),

@@ -7,6 +7,7 @@ mod application;
 mod audit;
 mod credentials;
 mod events;
+mod issuance;
 mod local;
 mod log;
 mod output;
@@ -83,6 +84,7 @@ enum Noun {
     #[command(subcommand)]
     Policy(policy::Policy),
     Events(events::Events),
+    Issuance(issuance::Issuance),
     /// The log itself, at the machine and with the server stopped
     #[command(subcommand)]
     Log(log::Log),
@@ -115,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Token(noun) => noun.run(out),
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
+        Noun::Issuance(noun) => noun.run(out),
         Noun::Log(verb) => verb.run(out),
         Noun::Audit(verb) => verb.run(out),
     }

@@ -70,6 +70,7 @@ mod authenticate;
 mod entitle;
 mod error;
 pub mod facts;
+pub mod failures;
 mod judge;
 pub mod panel;
 mod record;
@@ -130,7 +131,7 @@ const ATTEMPTS: usize = 3;
 pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, IssueError> {
     for attempt in 1..=ATTEMPTS {
         let index = app.index();
-        let application = authenticate(&index, &request.credentials, app.now())?;
+        let application = authenticate(app, &index, &request.credentials, request.source)?;
         let recorded = match decide(app, &index, &application, request) {
             Ok(signed) => record(app, request, signed).await?,
             // What was bound when this began is not any more, and was forgotten: not a trouble.

@@ -3,6 +3,7 @@
 //! tried again, by several nodes at once, without harm.
 
 use crate::app::{App, ExecuteError};
+use crate::issue::failures::{self, Written};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub async fn checkpoint(app: &Arc<App>) {
 }
 
 /// Looks once and does what is due. What fails is logged and tried again next time.
-pub async fn run_once(app: &App) {
+pub async fn run_once(app: &Arc<App>) {
+    write_failures(app).await;
     if !app.ledger.is_healthy() {
         return;
     }
@@ -61,6 +63,17 @@ async fn catch_up(app: &App) {
         tracing::error!(%error, "bound policies could not be made ready");
     }
     app.follow_bindings();
+}
+
+/// Writes the counts of authentication failures of the minutes that are over.
+async fn write_failures(app: &Arc<App>) {
+    let writing = Arc::clone(app);
+    let write = move || failures::write(&writing, Written::Over);
+    match tokio::task::spawn_blocking(write).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::error!(%fault, "counts of authentication failures are lost"),
+        Err(error) => tracing::error!(%error, "authentication failures could not be written"),
+    }
 }
 
 /// What is due for the keys of an algorithm.

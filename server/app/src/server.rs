@@ -240,11 +240,7 @@ async fn serve(
     }
     let closing = app.clone();
     // What is queued is written before the process ends.
-    let closed = tokio::task::spawn_blocking(move || {
-        closing.ledger.close();
-        closing.checkpoint();
-        closing.issuances.close();
-    });
+    let closed = tokio::task::spawn_blocking(move || closing.finish());
     if let Err(error) = closed.await {
         tracing::error!(%error, "the logs could not be closed in order");
     }

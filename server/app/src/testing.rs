@@ -91,10 +91,7 @@ pub(crate) fn blocking<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn close(app: Data<App>) {
-    blocking(|| {
-        app.ledger.close();
-        app.issuances.close();
-    });
+    blocking(|| app.finish());
     drop(Arc::try_unwrap(app.into_inner()).expect("nobody else holds the server"));
 }
 

@@ -613,6 +613,29 @@ fn every_remote_verb_does_its_work() {
             .iter()
             .any(|event| event.pointer("/reason") == Some(&"done".into()))
     );
+    // Issuances: all that the first secret ever got, though the application is gone.
+    let secret = text(&shown, "/secrets/0/id");
+    let by_secret = ["issuance", "list", "--credential", secret];
+    let got = json(&by_secret);
+    let got = got.as_array().unwrap();
+    assert!(got.len() >= 2, "{got:?}");
+    assert!(got.iter().all(|one| text(one, "/application") == id));
+    let since = ["--since", "1h", "--outcome", "granted", "--limit", "1"];
+    let table = says(&[&by_secret[..], &since].concat());
+    let jti = text(&got[0], "/id");
+    assert!(table.starts_with("TIME ") && table.contains(jti), "{table}");
+    assert_eq!(table.lines().count(), 2, "{table}");
+    let old = [&by_secret[..], &["--until", "1h"]].concat();
+    assert_eq!(json(&old), Value::Array(vec![]));
+    assert_eq!(json(&["issuance", "show", jti]), got[0]);
+    let details = says(&["issuance", "show", jti]);
+    assert!(details.contains(secret), "{details}");
+    server
+        .run(&["issuance", "show", "x"])
+        .complains(1, "(code issuance_unknown)");
+    server
+        .run(&["issuance", "list", "--since", "soon"])
+        .complains(2, "how long ago");
     let some = says(&["events", "list", "--from", "2", "--limit", "3"]);
     assert_eq!(some.lines().count(), 4, "{some}");
     assert!(some.lines().nth(1).unwrap().starts_with("2 "), "{some}");
@@ -684,6 +707,34 @@ fn tls_of_our_own_making_is_trusted_by_the_credentials_and_by_nothing_else() {
     server.run(&list).complains(1, "--ca-file");
     // Without TLS there is nothing to trust.
     other.run(&list).exits(0);
+}
+
+#[test]
+fn failures_to_authenticate_are_listed() {
+    let server = dev(&[]);
+    let wrong =
+        r#"{"token_endpoint":"@/oauth2/token","client_id":"nobody","client_secret":"c4n4ry"}"#;
+    fs::write(server.path("wrong.json"), wrong.replace('@', &server.url)).unwrap();
+    let get = [
+        "token",
+        "get",
+        "--credentials",
+        "wrong.json",
+        "--resource",
+        "a:b",
+    ];
+    server.run(&get).complains(1, "(code invalid_client)");
+    let list = ["issuance", "failures", "--since", "1h"];
+    let found = server.json(&list);
+    assert_eq!(text(&found, "/0/reason"), "unknown_application");
+    assert_eq!(found.pointer("/0/count"), Some(&1.into()));
+    let table = server.says(&list);
+    assert!(
+        table.starts_with("MINUTE ") && !table.contains("c4n4ry"),
+        "{table}"
+    );
+    let other = [&list[..], &["--reason", "wrong_secret"]].concat();
+    assert_eq!(server.json(&other), Value::Array(vec![]));
 }
 
 #[test]

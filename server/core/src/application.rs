@@ -67,6 +67,28 @@ impl Secret {
     }
 }
 
+/// What is known of a secret that somebody presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretMatch<'a> {
+    /// It is one of the application's, and works.
+    Valid(&'a Secret),
+    /// It was one.
+    Expired,
+    /// It is none, or none any more.
+    None,
+}
+
+impl<'a> SecretMatch<'a> {
+    /// The secret that works.
+    #[must_use]
+    pub fn valid(self) -> Option<&'a Secret> {
+        match self {
+            Self::Valid(secret) => Some(secret),
+            Self::Expired | Self::None => None,
+        }
+    }
+}
+
 /// The authorization of an application to an API resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -125,14 +147,18 @@ impl Application {
             .map(|i| &self.grants[i])
     }
 
-    /// The secret that has this digest and still works. Every secret is compared, each in
-    /// constant time, so the time taken tells nothing about them.
+    /// Looks for the secret with this digest. Every secret is compared, each in constant time, so
+    /// the time taken tells nothing about them.
     #[must_use]
-    pub fn secret_matching(&self, digest: &[u8; 32], now: Millis) -> Option<&Secret> {
-        let mut found = None;
+    pub fn match_secret(&self, digest: &[u8; 32], now: Millis) -> SecretMatch<'_> {
+        let mut found = SecretMatch::None;
         for secret in &self.secrets {
-            if bool::from(secret.digest.ct_eq(digest)) && secret.is_valid(now) {
-                found = Some(secret);
+            if bool::from(secret.digest.ct_eq(digest)) {
+                found = match found {
+                    _ if secret.is_valid(now) => SecretMatch::Valid(secret),
+                    SecretMatch::Valid(_) => found,
+                    SecretMatch::Expired | SecretMatch::None => SecretMatch::Expired,
+                };
             }
         }
         found

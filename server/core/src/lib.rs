@@ -34,7 +34,9 @@ mod time;
 
 pub use actor::Actor;
 pub use api_resource::{ApiResource, ProfileChange, Scope, TokenProfile, TokenType};
-pub use application::{Application, Audience, Grant, GrantMode, Secret, TokenSettings};
+pub use application::{
+    Application, Audience, Grant, GrantMode, Secret, SecretMatch, TokenSettings,
+};
 pub use authorize::{Ask, Denial, Entitled, authorize, entitlement_version};
 pub use command::{Command, NewScope, NewSecret, NewSigningKey};
 pub use decide::{Decision, Facts, Submission, consider};

@@ -14,7 +14,9 @@
 //! can still ask for it.
 
 use crate::disk::{self, DataDir, free_space};
-use crate::issuance_file::{self as file, Active, Readable, SealedFile};
+use crate::issuance_file::{
+    self as file, Active, IssuancePlace, IssuanceVisitor, Readable, SealedFile, Spot,
+};
 use crate::issuance_record::IssuanceRecord;
 use crate::source::timed;
 use crate::{Clock, Fault, LogId, limits};
@@ -263,6 +265,17 @@ struct Shared {
 struct Retention {
     age_ms: Option<u64>,
     bytes: Option<u64>,
+}
+
+/// What a walk is to show.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuanceSpan {
+    /// The first moment, by the records' ids.
+    pub from: Millis,
+    /// The last moment, by the records' ids.
+    pub until: Millis,
+    /// Where an earlier walk ended.
+    pub place: Option<IssuancePlace>,
 }
 
 /// The issuance log of this node.
@@ -566,8 +579,9 @@ impl IssuanceLog {
     /// # Errors
     /// When a file cannot be read.
     pub fn find_bytes(&self, id: Jti) -> Result<Option<Vec<u8>>, Fault> {
-        let files = self.shared.files_with(|ids| ids.0 <= id.0 && id.0 <= ids.1);
-        file::find(files, id)
+        let fit = |_, ids: (u128, u128)| ids.0 <= id.0 && id.0 <= ids.1;
+        let files = self.shared.files_with(fit);
+        file::find(files.map(|(_, path, readable)| (path, readable)), id)
     }
 
     /// A record. Blocks on the disk.
@@ -593,8 +607,57 @@ impl IssuanceLog {
         visit: &mut dyn FnMut(Jti, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
         let first = u128::from(from.0) << 80;
-        let files = self.shared.files_with(|ids| ids.1 >= first);
-        file::scan(files, from, visit)
+        let files = self.shared.files_with(|_, ids| ids.1 >= first);
+        file::scan(
+            files.map(|(_, path, readable)| (path, readable)),
+            from,
+            visit,
+        )
+    }
+
+    /// Shows the records that a span may hold, and some beside it, in the order of arrival, until
+    /// the visitor breaks off or [`limits::WALKED_FILES`] files were opened. Answers the place where
+    /// a later walk goes on: that of the record at which the visitor broke off, which counts as not
+    /// shown. `None` when there was no more.
+    ///
+    /// A walk in steps shows each record once, those that come meanwhile too, whatever is sealed in
+    /// between. Of files that retention unlinks in between nothing more is shown. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn walk(
+        &self,
+        span: IssuanceSpan,
+        visit: &mut IssuanceVisitor<'_, IssuancePlace>,
+    ) -> Result<Option<IssuancePlace>, Fault> {
+        let from = Spot::before(u128::from(span.from.0) << 80);
+        let first = span.place.map_or(0, |place| place.file);
+        let fit = |number, ids: (u128, u128)| {
+            number >= first && ids.1 >= from.highest && Jti(ids.0).millis() <= span.until
+        };
+        for (opened, (file, path, readable)) in self.shared.files_with(fit).enumerate() {
+            let begin = match span.place {
+                Some(place) if place.file == file => place.spot.max(from),
+                _ => from,
+            };
+            if opened == limits::WALKED_FILES {
+                return Ok(Some(IssuancePlace { file, spot: begin }));
+            }
+            let Some(readable) = readable? else { continue };
+            let mut stopped = None;
+            let _ = readable.walk(&path, begin, span.until.0, &mut |spot, id, bytes| {
+                let place = IssuancePlace { file, spot };
+                let flow = visit(place, id, bytes);
+                if flow.is_break() {
+                    stopped = Some(place);
+                }
+                flow
+            })?;
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+        }
+        Ok(None)
     }
 
     /// Writes what is queued and stops. Later records are refused; reading goes on. Blocks until it
@@ -722,19 +785,19 @@ impl Shared {
     /// meanwhile is passed over.
     fn files_with(
         &self,
-        fit: impl Fn((u128, u128)) -> bool,
-    ) -> impl Iterator<Item = (PathBuf, Result<Option<Readable>, Fault>)> {
+        fit: impl Fn(u64, (u128, u128)) -> bool,
+    ) -> impl Iterator<Item = (u64, PathBuf, Result<Option<Readable>, Fault>)> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
         let fitting: Vec<u64> = files
             .iter()
-            .filter(|(_, known)| fit(known.ids))
+            .filter(|(number, known)| fit(**number, known.ids))
             .map(|(number, _)| *number)
             .collect();
         drop(files);
         fitting.into_iter().map(|number| {
             let path = self.directory.join(file::name(number));
             let readable = self.open(number);
-            (path, readable)
+            (number, path, readable)
         })
     }
 

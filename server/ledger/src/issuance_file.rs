@@ -23,8 +23,10 @@ use redb::{
     TableDefinition,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use writ_core::{Jti, Millis};
@@ -346,14 +348,57 @@ impl Readable {
         from: u128,
         visit: &mut dyn FnMut(Jti, &[u8]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Fault> {
+        self.walk(path, Spot::before(from), u64::MAX, &mut |_, id, bytes| {
+            if id.0 >= from {
+                visit(id, bytes)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    /// Shows the records from a spot on, in the order of the file, until none can follow that is of
+    /// `until` (milliseconds) or earlier.
+    pub fn walk(
+        &self,
+        path: &Path,
+        from: Spot,
+        until: u64,
+        visit: &mut IssuanceVisitor<'_, Spot>,
+    ) -> Result<ControlFlow<()>, Fault> {
         let frames = self.frames().map_err(fault(path))?;
-        for row in frames.range((from, 0)..).map_err(fault(path))? {
-            let (_, value) = row.map_err(fault(path))?;
-            let records = frame::records(value.value());
-            for (id, bytes) in records.map_err(|detail| Fault::damaged(path, detail))? {
-                if id >= from && visit(Jti(id), bytes).is_break() {
+        let damaged = |detail| Fault::damaged(path, detail);
+        let Some((key, value)) = frames.last().map_err(fault(path))? else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let file = frame::head(key.value().0, value.value())
+            .map_err(damaged)?
+            .file;
+        let stop = until.saturating_add(file.lateness);
+        for row in frames
+            .range((from.highest, from.frame)..)
+            .map_err(fault(path))?
+        {
+            let (key, value) = row.map_err(fault(path))?;
+            let (highest, frame) = key.value();
+            // A spot in a frame that is not there (any more, or in another file) is before the next.
+            let shown = match (from.highest, from.frame) == (highest, frame) {
+                true => from.index as usize,
+                false => 0,
+            };
+            let records = frame::records(value.value()).map_err(damaged)?;
+            for (index, (id, bytes)) in records.into_iter().enumerate().skip(shown) {
+                let spot = Spot {
+                    highest,
+                    frame,
+                    index: index as u32,
+                };
+                if visit(spot, Jti(id), bytes).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
+            }
+            if frame::millis(highest) > stop {
+                break;
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -396,6 +441,73 @@ pub(crate) fn scan(
 pub(crate) fn decode(directory: &Path, id: Jti, bytes: &[u8]) -> Result<IssuanceRecord, Fault> {
     serde_json::from_slice(bytes)
         .map_err(|error| Fault::damaged(directory, format!("record {id}: {error}")))
+}
+
+/// Is shown records: where each is, its id and its bytes.
+pub type IssuanceVisitor<'v, Where> = dyn FnMut(Where, Jti, &[u8]) -> ControlFlow<()> + 'v;
+
+/// Where a record is in its file: the key of its frame, and its number in it. Frames are only ever
+/// added behind the last, so a spot stays what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub highest: u128,
+    pub frame: u64,
+    pub index: u32,
+}
+
+impl Spot {
+    /// Before the first record that can have this id or a higher one.
+    pub fn before(id: u128) -> Self {
+        Self {
+            highest: id,
+            ..Self::default()
+        }
+    }
+}
+
+/// A place in the issuance log that stays what it is: nothing is ever put in before it, and
+/// retention takes whole files away. As text it is a cursor for a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IssuancePlace {
+    pub(crate) file: u64,
+    pub(crate) spot: Spot,
+}
+
+impl fmt::Display for IssuancePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, spot } = self;
+        write!(f, "{file}.{}.{}.{}", spot.highest, spot.frame, spot.index)
+    }
+}
+
+/// The text is no [`IssuancePlace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a place in the issuance log")]
+pub struct ParsePlaceError;
+
+impl FromStr for IssuancePlace {
+    type Err = ParsePlaceError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePlaceError> {
+        fn number<T: FromStr>(part: Option<&str>) -> Result<T, ParsePlaceError> {
+            part.and_then(|part| part.parse().ok())
+                .ok_or(ParsePlaceError)
+        }
+        let mut parts = text.split('.');
+        let place = Self {
+            file: number(parts.next())?,
+            spot: Spot {
+                highest: number(parts.next())?,
+                frame: number(parts.next())?,
+                index: number(parts.next())?,
+            },
+        };
+        // One spelling: no signs, no leading zeros, nothing behind.
+        match place.to_string() == text {
+            true => Ok(place),
+            false => Err(ParsePlaceError),
+        }
+    }
 }
 
 /// Computes what a file is. It has at least one record and is not written any more.

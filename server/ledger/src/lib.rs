@@ -22,6 +22,7 @@
 //! D/admin.leaves             the hash of each event: a hint where damage is, which nothing rests on
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
+//! D/failures.redb            how many authentication failures there were, by the minute; bounded
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
@@ -43,6 +44,7 @@
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file; `issuance_reader.rs`:
 //!   reading for audits, without writing.
 //! - `archive.rs`: a log as files, for auditors, as a backup and to move it.
+//! - `failures.rs`: counts of authentication failures.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
@@ -55,6 +57,7 @@ mod checkpoint;
 pub mod contract;
 mod disk;
 pub mod engine;
+mod failures;
 mod fault;
 mod issuance;
 mod issuance_file;
@@ -81,9 +84,14 @@ pub use blobs::Blobs;
 pub use checkpoint::{Anchor, Checkpoints};
 pub use disk::{DataDir, free_space};
 pub use engine::Engine;
+pub use failures::{FailureLog, FailurePlace, FailureRow};
 pub use fault::{Fault, LogId};
-pub use issuance::{IssuanceConfig, IssuanceError, IssuanceLog, IssuanceStats, Recording, Reserve};
-pub use issuance_file::{SealedFile, number as issuance_file_number};
+pub use issuance::{
+    IssuanceConfig, IssuanceError, IssuanceLog, IssuanceSpan, IssuanceStats, Recording, Reserve,
+};
+pub use issuance_file::{
+    IssuancePlace, IssuanceVisitor, ParsePlaceError, SealedFile, number as issuance_file_number,
+};
 pub use issuance_reader::IssuanceReader;
 pub use issuance_record::{
     Credential, IssuanceRecord, Outcome, PolicyNote, PolicyRecord, RECORD_VERSION, Verdict,

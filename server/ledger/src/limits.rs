@@ -36,6 +36,15 @@ pub const FRAME_RECORDS: usize = 4_096;
 pub const FRAME_BYTES: usize = 1 << 20;
 /// Most records waiting for the issuance writer.
 pub const QUEUED_RECORDS: usize = 65_536;
+/// Most issuance files that one walk opens: each takes a millisecond, and there is one an hour.
+pub const WALKED_FILES: usize = 64;
+/// Most rows of authentication failures: some 60 MB. At the most that a minute can have, more than
+/// half a day.
+pub const FAILURE_ROWS: u64 = 200_000;
+/// Most old rows of failures that one write forgets, so that none takes long.
+pub const FAILURES_FORGOTTEN: u32 = 10_000;
+/// Memory for cached pages of the log of failures.
+pub const FAILURE_CACHE_BYTES: usize = 1 << 20;
 /// Longest free text of a reason, in bytes.
 pub const NOTE_BYTES: usize = 4 * 1024;
 /// Largest blob, in bytes: a compiled policy is far smaller.

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 use writ_core::{
-    Actor, ApiId, ApplicationId, Idempotency, Index, ManagementScope, Millis, Position, Refusal,
-    RoleId, ScopeBits,
+    Actor, ApiId, ApplicationId, Idempotency, Index, ManagementScope, Millis, ParseMillisError,
+    Position, Refusal, RoleId, ScopeBits,
 };
 
 /// The state of the log that a read asks for (`as_of`).
@@ -160,6 +160,19 @@ impl Call {
                 Err(Failure::malformed("query_malformed", detail))
             }
         }
+    }
+
+    /// A time in the query.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Millis>, Failure> {
+        let parse = |text: &str| {
+            // In a query a plus is a space; a time has no other use for one.
+            let time = text.replace(' ', "+").parse();
+            time.map_err(|error: ParseMillisError| {
+                let detail = format!("the query parameter {name} is {error}");
+                Failure::malformed("query_malformed", detail)
+            })
+        };
+        self.query(name).map(parse).transpose()
     }
 
     /// The body; nothing is `{}` where the route says that it may be left out.

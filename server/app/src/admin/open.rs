@@ -69,7 +69,7 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
         request_id: request.request_id.to_owned(),
         body: Vec::new(),
     };
-    if let (Kind::Read | Kind::Live, Some(scope)) = (route.kind, route.scope) {
+    if let (Kind::Read | Kind::Live | Kind::Records, Some(scope)) = (route.kind, route.scope) {
         call.require(scope)?;
     }
     Ok(call)
@@ -199,7 +199,7 @@ fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
             headers.idempotency_key = text("idempotency-key")?.map(idempotency_key).transpose()?;
             headers.reason = text("writ-reason")?.map(reason).transpose()?;
         }
-        Kind::Document => {}
+        Kind::Records | Kind::Document => {}
     }
     Ok(headers)
 }

@@ -121,7 +121,7 @@ fn route_parameters(route: &Route) -> Vec<Value> {
         Kind::Live => &["WritMinPosition"],
         Kind::Change { conditional: true } => &["IfMatch", "IdempotencyKey", "WritReason"],
         Kind::Change { conditional: false } => &["IdempotencyKey", "WritReason"],
-        Kind::Document => &[],
+        Kind::Records | Kind::Document => &[],
     };
     in_path
         .chain(in_query)
@@ -140,7 +140,7 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         success["content"] = json!({ "application/json": { "schema": { "type": "object" } } });
     }
     let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-    if route.kind != Kind::Document {
+    if !matches!(route.kind, Kind::Records | Kind::Document) {
         success["headers"]["Writ-Position"] = header("WritPosition");
     }
     if has_version(route) {
@@ -159,7 +159,7 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     responses
 }
 
-/// Whether the answer is one thing, with an ETag. Lists, events and previews have none.
+/// Whether the answer is one thing, with an ETag. Lists, records and previews have none.
 fn has_version(route: &Route) -> bool {
     let list = route
         .query
@@ -167,7 +167,7 @@ fn has_version(route: &Route) -> bool {
         .any(|parameter| parameter.name == "limit");
     let preview = route.kind == Kind::Read && route.method == Method::Post;
     let module = route.media == Media::Wasm;
-    let of_log = tag(route) == "log";
+    let of_log = tag(route) == "log" || route.kind == Kind::Records;
     (route.answer.is_some() || module) && !list && !preview && !of_log
 }
 

@@ -77,7 +77,8 @@ pub(super) fn page<T, V>(
     page
 }
 
-fn cursor(id: impl Display) -> String {
+/// What stands for an id, or a place, in `next` and `after`.
+pub(super) fn cursor(id: impl Display) -> String {
     URL_SAFE_NO_PAD.encode(id.to_string())
 }
 

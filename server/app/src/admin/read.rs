@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::telemetry::carried_blocking;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use writ_core::{Index, Position};
 use writ_ledger::Fault;
 
@@ -54,6 +55,17 @@ pub(super) async fn position(app: &Arc<App>, call: &Call) -> Result<Option<Posit
             let before = || Failure::malformed("as_of_invalid", "as_of is before the log began");
             found.map(Some).ok_or_else(before)
         }
+    }
+}
+
+/// Waits, shortly, for leave to search the records of a log.
+///
+/// # Errors
+/// [`Failure::Busy`] when others search for too long.
+pub(super) async fn turn(leave: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+    match tokio::time::timeout(WAIT * 4, leave.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(Failure::Busy("others are searching the records now")),
     }
 }
 

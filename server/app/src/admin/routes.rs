@@ -3,8 +3,8 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, events, explanations, grants, log, openapi,
-    policies, roles, secrets, settings, signing_keys, tokens,
+    Call, Outcome, api_resources, applications, authentication_failures, events, explanations,
+    grants, issuances, log, openapi, policies, roles, secrets, settings, signing_keys, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -50,6 +50,8 @@ pub enum Kind {
     Read,
     /// Reads what has no past: takes `Writ-Min-Position`.
     Live,
+    /// Reads records beside the admin log, which have no positions.
+    Records,
     /// Is a command: takes `Idempotency-Key` and `Writ-Reason`.
     Change {
         /// Takes `If-Match`: there is something already that the caller may have seen.
@@ -259,6 +261,43 @@ const FROM: Parameter = Parameter {
     description: "The first position; the `next` of the page before is one.",
     schema: "integer",
 };
+const APPLICATION: Parameter = Parameter {
+    name: "application",
+    description: "Only about the application with this id.",
+    schema: "string",
+};
+const CREDENTIAL: Parameter = Parameter {
+    name: "credential",
+    description: "Only those that this credential proved, by its id: a secret's, say. Which tokens \
+                  did a leaked secret get? These.",
+    schema: "string",
+};
+const GRANTED: Parameter = Parameter {
+    name: "scope",
+    description: "Only tokens with this scope.",
+    schema: "string",
+};
+const OUTCOME: Parameter = Parameter {
+    name: "outcome",
+    description: "Only those that ended so: `granted`, `denied` or `fault`.",
+    schema: "string",
+};
+const WHY: Parameter = Parameter {
+    name: "reason",
+    description: "Only for this reason: `unknown_application`, `wrong_secret`, `expired_secret` or \
+                  `disabled_application`.",
+    schema: "string",
+};
+const SINCE: Parameter = Parameter {
+    name: "since",
+    description: "Only from this RFC 3339 time on.",
+    schema: "string",
+};
+const UNTIL: Parameter = Parameter {
+    name: "until",
+    description: "Only before this RFC 3339 time.",
+    schema: "string",
+};
 const ENTITY: Parameter = Parameter {
     name: "entity",
     description: "Only events about it, such as `application/01j…`, `api_resource/api_7`, \
@@ -310,6 +349,7 @@ macro_rules! route {
 }
 
 const READ: Kind = Kind::Read;
+const RECORDS: Kind = Kind::Records;
 /// A change of something.
 const CHANGE: Kind = Kind::Change { conditional: true };
 /// A change that makes something, or ends something that has no version.
@@ -501,6 +541,22 @@ fn key_and_log_routes() -> Vec<Route> {
         route!(Get "/log/index" "getIndexDigest" Some(S::AuditRead), READ, 200, log::index,
             "Answers the digest of the whole grant index, for a replay to be compared with")
         .answers::<api::IndexDigest>(),
+        route!(Get "/issuances" "listIssuances" Some(S::AuditRead), RECORDS, 200, issuances::list,
+            "Lists token decisions about authenticated applications as they are stored, in the \
+             order of their arrival. A page looks at 10,000 records at most: one that has found \
+             less than `limit`, or nothing, goes on with `next` where there is one")
+        .query(&[LIMIT, AFTER, APPLICATION, CREDENTIAL, OUTCOME, GRANTED, SINCE, UNTIL])
+        .answers::<api::Page<api::Issuance>>(),
+        route!(Get "/issuances/{jti}" "getIssuance" Some(S::AuditRead), RECORDS, 200,
+            issuances::show, "Shows a token decision as it is stored, by the `jti` of its token")
+        .answers::<api::Issuance>(),
+        route!(Get "/authentication-failures" "listAuthenticationFailures" Some(S::AuditRead),
+            RECORDS, 200, authentication_failures::list,
+            "Lists how often, by the minute, clients did not prove who they are. Several rows of \
+             one kind add up; a page that has found less than `limit` goes on with `next` where \
+             there is one")
+        .query(&[LIMIT, AFTER, APPLICATION, WHY, SINCE, UNTIL])
+        .answers::<api::Page<api::AuthenticationFailures>>(),
         route!(Get "/openapi.json" "getOpenApi" None, Kind::Document, 200, openapi::show,
             "Answers this document"),
     ]

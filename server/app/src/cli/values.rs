@@ -1,10 +1,13 @@
 //! Values as they are written on the command line, `NAME=VALUE`: the settings of policies and the
 //! facts that policies judge by. VALUE is JSON, or else text, so that nobody has to quote
-//! `tenant` for JSON and for the shell.
+//! `tenant` for JSON and for the shell. And moments, as a time or as how long ago.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
+use writ::clock::{Clock, SystemClock};
+use writ_core::Millis;
 
 use super::Failure;
 
@@ -78,6 +81,52 @@ impl Assignment {
             "{name} {takes}, and `{text}` is none: write '{name}{example}', in single quotes for \
              the shell"
         ))
+    }
+}
+
+/// A moment: an RFC 3339 time, or how long ago, as a whole number with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(Millis);
+
+impl Moment {
+    fn read(text: &str, now: Millis) -> Result<Self, String> {
+        let ago = || {
+            let unit = text.chars().last()?;
+            let seconds = match unit {
+                's' => 1,
+                'm' => 60,
+                'h' => 3_600,
+                'd' => 86_400,
+                'w' => 604_800,
+                _ => return None,
+            };
+            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            let milliseconds = count.checked_mul(seconds)?.checked_mul(1_000)?;
+            // Before 1970 there was nothing.
+            Some(Millis(now.0.saturating_sub(milliseconds)))
+        };
+        match text.parse().ok().or_else(ago) {
+            Some(moment) => Ok(Self(moment)),
+            None => Err(
+                "write an RFC 3339 time such as 2026-03-03T09:00:00Z, or how long ago such as \
+                 7d, 24h, 90m, 30s"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, SystemClock.now())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -193,6 +242,38 @@ mod tests {
         ] {
             let refused = given(text).value_of_kind(kind);
             assert!(matches!(refused, Err(Failure::Usage(_))), "{kind} {text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago() {
+        let now = Millis(1_772_528_400_000);
+        let read = |text| Moment::read(text, now).map(|moment| moment.to_string());
+        for (text, moment) in [
+            ("2026-03-03T10:00:00+01:00", "2026-03-03T09:00:00.000Z"),
+            ("0s", "2026-03-03T09:00:00.000Z"),
+            ("90m", "2026-03-03T07:30:00.000Z"),
+            ("24h", "2026-03-02T09:00:00.000Z"),
+            ("7d", "2026-02-24T09:00:00.000Z"),
+            ("2w", "2026-02-17T09:00:00.000Z"),
+            ("99999w", "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(read(text).unwrap(), moment, "{text}");
+        }
+        for bad in [
+            "",
+            "7",
+            "d",
+            "-1d",
+            "1.5h",
+            "7D",
+            "7 d",
+            "2026-03-03",
+            "1\u{e9}",
+            "99999999999999999999s",
+            "9999999999999999w",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

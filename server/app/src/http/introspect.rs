@@ -54,14 +54,14 @@ async fn answer(
 ) -> Result<Option<ValidatedToken>, OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
-    source(request, &app.proxies)?;
+    let source = source(request, &app.proxies)?.address;
     let authorization = authorization(request.headers())?;
     let index = app.index();
     let caller = match &authorization {
         Authorization::Bearer(token) => administrator(app, &index, token)?,
         _ => {
             let credentials = credentials(&authorization, &form)?;
-            let caller = authenticate(&index, &credentials, app.now());
+            let caller = authenticate(app, &index, &credentials, source);
             let caller = caller.map_err(|_| OAuthError::invalid_client())?.id();
             Caller {
                 id: caller,

@@ -21,10 +21,10 @@ pub async fn revoke(request: HttpRequest, payload: Payload, app: Data<App>) -> H
 async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<(), OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
-    source(request, &app.proxies)?;
+    let source = source(request, &app.proxies)?.address;
     let authorization = authorization(request.headers())?;
     let credentials = credentials(&authorization, &form)?;
-    let caller = authenticate(&app.index(), &credentials, app.now());
+    let caller = authenticate(app, &app.index(), &credentials, source);
     let caller = caller.map_err(|_| OAuthError::invalid_client())?;
     let token = form.get("token");
     let token = token.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;

@@ -1,10 +1,12 @@
 //! Who is it? The one place that compares secrets.
 
 use super::IssueError;
+use crate::app::App;
 use crate::credentials::{digest, digests_match};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use writ_core::{Application, ApplicationId, Index, Millis, SecretId};
+use writ_core::{Application, ApplicationId, Index, Millis, SecretId, SecretMatch};
 
 /// Credentials as somebody presents them. Nothing in here is known to be true.
 pub struct PresentedCredentials<'a> {
@@ -63,29 +65,87 @@ impl AuthenticatedApplication {
 /// No secret has this digest.
 const NOBODY: [u8; 32] = [0x5a; 32];
 
-/// Checks a secret. An unknown application, a disabled one and a wrong secret are one answer, and
-/// the same work but for the comparisons.
+/// Why somebody did not prove who they are: for the log of failures alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum FailureReason {
+    UnknownApplication,
+    WrongSecret,
+    ExpiredSecret,
+    DisabledApplication,
+}
+
+impl FailureReason {
+    pub const ALL: [Self; 4] = [
+        Self::UnknownApplication,
+        Self::WrongSecret,
+        Self::ExpiredSecret,
+        Self::DisabledApplication,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownApplication => "unknown_application",
+            Self::WrongSecret => "wrong_secret",
+            Self::ExpiredSecret => "expired_secret",
+            Self::DisabledApplication => "disabled_application",
+        }
+    }
+}
+
+/// A failure, with nothing of what was presented.
+#[derive(Debug)]
+pub(super) struct AuthenticationFailure {
+    pub reason: FailureReason,
+    /// The application, if there is one of that id.
+    pub application: Option<ApplicationId>,
+}
+
+/// Checks a secret. An unknown application, a disabled one, an expired and a wrong secret are one
+/// answer, and the same work but for the comparisons. Failures are counted (`failures.rs`), each in
+/// the same way: the reason falls out of what every check finds anyway, and nothing that the caller
+/// can see depends on it.
 ///
 /// # Errors
 /// [`IssueError::InvalidClient`], always the same.
 pub fn authenticate(
+    app: &App,
+    index: &Index,
+    credentials: &PresentedCredentials<'_>,
+    source: IpAddr,
+) -> Result<AuthenticatedApplication, IssueError> {
+    let now = app.now();
+    check(index, credentials, now).map_err(|failure| {
+        let kept = index.settings().issuance_source_address.then_some(source);
+        app.failures.count(&failure, kept, now);
+        IssueError::InvalidClient
+    })
+}
+
+fn check(
     index: &Index,
     credentials: &PresentedCredentials<'_>,
     now: Millis,
-) -> Result<AuthenticatedApplication, IssueError> {
+) -> Result<AuthenticatedApplication, AuthenticationFailure> {
     let presented = digest(credentials.presented_secret.as_bytes());
     let id = credentials.client_id.parse::<ApplicationId>().ok();
     let application = id.and_then(|id| index.application(id));
     let nobody = digests_match(&presented, &NOBODY);
-    let secret = application.and_then(|app| app.secret_matching(&presented, now));
-    match (application, secret) {
-        (Some(application), Some(secret)) if application.enabled && !nobody => {
-            Ok(AuthenticatedApplication {
+    let found = application.map_or(SecretMatch::None, |app| app.match_secret(&presented, now));
+    let reason = match (application, found) {
+        (Some(application), SecretMatch::Valid(secret)) if application.enabled && !nobody => {
+            return Ok(AuthenticatedApplication {
                 application: Arc::clone(application),
                 secret: secret.id,
                 method: credentials.method,
-            })
+            });
         }
-        _ => Err(IssueError::InvalidClient),
-    }
+        (None, _) => FailureReason::UnknownApplication,
+        (Some(_), SecretMatch::Valid(_)) => FailureReason::DisabledApplication,
+        (Some(_), SecretMatch::Expired) => FailureReason::ExpiredSecret,
+        (Some(_), SecretMatch::None) => FailureReason::WrongSecret,
+    };
+    Err(AuthenticationFailure {
+        reason,
+        application: application.map(|application| application.id),
+    })
 }

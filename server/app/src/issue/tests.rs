@@ -48,7 +48,7 @@ fn request(job: &Job) -> Request<'_> {
 async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     let (app, request) = (&server.app, request(job));
     let index = app.index();
-    let application = authenticate(&index, &request.credentials, app.now()).unwrap();
+    let application = authenticate(app, &index, &request.credentials, request.source).unwrap();
     let signed = decide(app, &index, &application, &request).unwrap();
     record(app, &request, signed).await.unwrap()
 }

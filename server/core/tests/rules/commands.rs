@@ -45,7 +45,8 @@ fn a_log_begins_with_keys_the_management_api_and_an_administrator() {
     );
     assert!(
         administrator
-            .secret_matching(&digest(1), given.log.now)
+            .match_secret(&digest(1), given.log.now)
+            .valid()
             .is_some()
     );
     for algorithm in Algorithm::ALL {
@@ -581,7 +582,7 @@ fn secrets_are_added_and_revoked_and_several_work_at_once() {
         }]);
     let matches = |log: &Log, number, now| {
         let job = log.index.application(JOB).expect("there");
-        job.secret_matching(&digest(number), now).map(|s| s.id)
+        job.match_secret(&digest(number), now).valid().map(|s| s.id)
     };
     let before = Millis(end.0 - 1);
     assert_eq!(matches(&given.log, 7, before), Some(SecretId(7)));

@@ -15,10 +15,10 @@ use writ_ledger::{
     RandomIds, Reserve, SealedFile, issuance_file_number, open_engine,
 };
 
-const ID: LogId = LogId(42);
-const BEGIN: u64 = 1_772_528_400_000;
+pub const ID: LogId = LogId(42);
+pub const BEGIN: u64 = 1_772_528_400_000;
 
-fn record(at: u64, n: u64) -> IssuanceRecord {
+pub fn record(at: u64, n: u64) -> IssuanceRecord {
     IssuanceRecord {
         v: RECORD_VERSION,
         id: Jti(u128::from(at) << 80 | 7 << 76 | u128::from(n)),
@@ -46,15 +46,15 @@ fn record(at: u64, n: u64) -> IssuanceRecord {
     }
 }
 
-struct Place {
+pub struct Place {
     _temporary: tempfile::TempDir,
-    data: DataDir,
-    now: Arc<AtomicU64>,
+    pub data: DataDir,
+    pub now: Arc<AtomicU64>,
     sealed: Arc<Mutex<Vec<SealedFile>>>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let data = DataDir::create(&temporary.path().join("d")).unwrap();
         let now = Arc::new(AtomicU64::new(BEGIN));
@@ -66,7 +66,7 @@ impl Place {
         }
     }
 
-    fn config(&self) -> IssuanceConfig {
+    pub fn config(&self) -> IssuanceConfig {
         let (now, sealed) = (Arc::clone(&self.now), Arc::clone(&self.sealed));
         let mut config = IssuanceConfig::new(Arc::new(move || Millis(now.load(Ordering::SeqCst))));
         config.free_space_min = 0;
@@ -74,7 +74,7 @@ impl Place {
         config
     }
 
-    fn open(&self) -> IssuanceLog {
+    pub fn open(&self) -> IssuanceLog {
         IssuanceLog::open(&self.data, ID, self.config()).unwrap()
     }
 
@@ -90,7 +90,7 @@ impl Place {
 
 /// Waits for a background thread, with a deadline.
 #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(

@@ -10,6 +10,7 @@ mod issuances;
 mod power;
 mod random;
 mod simulation;
+mod walk;
 mod within;
 
 use within::within;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
+
 use super::super::oauth_error::OAuthError;
 use crate::admin::routes;
 use crate::issue::IssueError;
