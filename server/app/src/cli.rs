@@ -10,6 +10,7 @@ mod events;
 mod local;
 mod output;
 mod policy;
+mod progress;
 mod remote;
 mod role;
 mod settings;

@@ -2,6 +2,8 @@
 //! is started where a verb talks to one. What the server decides is tested elsewhere.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "cli/audit.rs"]
+mod audit;
 #[path = "cli/policy.rs"]
 mod policy;
 

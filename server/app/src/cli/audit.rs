@@ -1,5 +1,6 @@
 //! `writ audit …`: what was decided, why, and what would have been. Each verb has a file in `audit`.
 
+mod backtest;
 mod explain;
 
 use clap::Subcommand;
@@ -10,6 +11,7 @@ use super::output::Out;
 #[derive(Subcommand, Debug)]
 pub enum Audit {
     Explain(Box<explain::Explain>),
+    Backtest(Box<backtest::Backtest>),
 }
 
 impl Audit {
@@ -17,6 +19,7 @@ impl Audit {
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
         match self {
             Self::Explain(verb) => verb.run(out),
+            Self::Backtest(verb) => verb.run(out),
         }
     }
 }

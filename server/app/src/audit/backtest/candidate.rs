@@ -1,6 +1,5 @@
 //! What would be otherwise, and the index as it would be.
 
-use crate::audit::Modules;
 use crate::policies::{PolicyFault, Prepared, make};
 use std::sync::Arc;
 use writ_core::{
@@ -10,6 +9,7 @@ use writ_core::{
     ScopeName, ScopeRemoved,
 };
 use writ_ledger::Fault;
+use writ_sandbox::Policy;
 
 /// Why nothing was tried.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +101,13 @@ const BESIDE: BindingId = BindingId(u32::MAX - 1);
 const ORDER: u32 = 100;
 
 impl Candidate {
-    /// Makes a candidate of a module. It may add the claims that it declares. Blocks, perhaps for
-    /// seconds.
+    /// Makes a candidate of a policy ([`Modules::load`](crate::audit::Modules::load)). It may add the
+    /// claims that it declares.
     ///
     /// # Errors
     /// See [`BacktestError`].
     pub fn new(
-        modules: &Modules,
-        module: &[u8],
+        policy: Policy,
         settings: PolicySettings,
         target: &str,
     ) -> Result<Self, BacktestError> {
@@ -119,7 +118,6 @@ impl Candidate {
             }
             (Err(_), _) => return Err(BacktestError::Target(target.to_owned())),
         };
-        let policy = modules.load(module)?;
         let name = policy.descriptor().name.parse()?;
         let claims = policy.descriptor().claims.iter();
         let claims = claims.map(|claim| claim.as_str().into()).collect();

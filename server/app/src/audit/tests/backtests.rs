@@ -10,7 +10,8 @@ use crate::testing::{Job, TestServer};
 use serde_json::json;
 use tempfile::TempDir;
 use writ_core::{
-    ApiId, Command, Millis, PolicyMode, PolicySettings, PolicyTarget, SettingsChange, TokenProfile,
+    ApiId, Command, Millis, PolicyMode, PolicySettings, PolicyTarget, PolicyValue, SettingsChange,
+    TokenProfile,
 };
 use writ_sandbox::testkit::{honest, hostile, module};
 
@@ -67,7 +68,8 @@ impl Stopped {
 
     fn candidate(&self, module: &[u8], target: &str) -> Change {
         let settings = PolicySettings::new();
-        let candidate = Candidate::new(self.evidence.modules(), module, settings, target);
+        let policy = self.evidence.modules().load(module).unwrap();
+        let candidate = Candidate::new(policy, settings, target);
         Change::Policy(Box::new(candidate.unwrap()))
     }
 
@@ -179,12 +181,15 @@ async fn a_candidate_is_held_against_what_was_recorded() {
 
     let settings = PolicySettings::new();
     for target in ["everything", "role/role_1", "application/x"] {
-        let modules = stopped.evidence.modules();
-        let refused = Candidate::new(modules, &honest(), settings.clone(), target);
+        let policy = stopped.evidence.modules().load(&honest()).unwrap();
+        let refused = Candidate::new(policy, settings.clone(), target);
         assert!(matches!(refused, Err(BacktestError::Target(_))), "{target}");
     }
-    let refused = Candidate::new(stopped.evidence.modules(), b"\0asm", settings, "server");
+    let unknown = [("cap".into(), PolicyValue::Int(1))].into();
+    let policy = stopped.evidence.modules().load(&honest()).unwrap();
+    let refused = Candidate::new(policy, unknown, "server");
     assert!(matches!(refused, Err(BacktestError::Policy(_))));
+    assert!(stopped.evidence.modules().load(b"\0asm").is_err());
 }
 
 /// A candidate replaces what has its name, so that a new version can be tried: all these are called
@@ -260,7 +265,8 @@ async fn threads_change_nothing() {
     let (_directory, config) = history.end();
     let evidence = Evidence::open(&config, sandbox()).unwrap();
     let settings = PolicySettings::new();
-    let candidate = Candidate::new(evidence.modules(), &module(DENIES), settings, "server");
+    let policy = evidence.modules().load(&module(DENIES)).unwrap();
+    let candidate = Candidate::new(policy, settings, "server");
     let mut backtest = Backtest {
         changes: vec![Change::Policy(Box::new(candidate.unwrap()))],
         since: Millis(0),
