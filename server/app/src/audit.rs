@@ -3,8 +3,10 @@
 //! `verify.rs` holds a data directory against what was signed. `again.rs` makes one decision again, of
 //! its record and the index it rests on; `explain.rs` compares what came of it with what is recorded.
 //! `evidence.rs` is where both come from when no server runs; a server explains from what it has open.
+//! `backtest.rs` makes many decisions again with something changed.
 
 mod again;
+pub mod backtest;
 mod differences;
 mod evidence;
 mod explain;
@@ -15,7 +17,7 @@ pub mod verify;
 
 pub use evidence::{Evidence, EvidenceError, Walk};
 pub use explain::{Surroundings, explain, withdrawal_of, withdrawn_by};
-pub use modules::Modules;
+pub use modules::{Askable, Modules};
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;

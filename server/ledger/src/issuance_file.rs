@@ -280,15 +280,14 @@ impl Readable {
         })
     }
 
-    /// The lowest and the highest id in it, if it has records.
-    pub fn ids(&self, path: &Path) -> Result<Option<(u128, u128)>, Fault> {
+    /// What its records come to.
+    pub fn totals(&self, path: &Path) -> Result<Totals, Fault> {
         let frames = self.frames().map_err(fault(path))?;
         let Some((key, value)) = frames.last().map_err(fault(path))? else {
-            return Ok(None);
+            return Ok(Totals::default());
         };
         let head = frame::head(key.value().0, value.value());
-        let totals = head.map_err(|detail| Fault::damaged(path, detail))?.file;
-        Ok(Some((totals.lowest, totals.highest)))
+        Ok(head.map_err(|detail| Fault::damaged(path, detail))?.file)
     }
 
     fn frames(&self) -> Result<ReadOnlyTable<(u128, u64), &'static [u8]>, redb::Error> {

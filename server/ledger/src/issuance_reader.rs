@@ -28,6 +28,7 @@ struct Known {
     path: PathBuf,
     /// Lowest and highest record id; none where it has no record.
     ids: Option<(u128, u128)>,
+    records: u64,
     sealed: Option<SealedFile>,
 }
 
@@ -50,11 +51,21 @@ impl IssuanceReader {
             };
             let path = directory.join(file::name(number));
             let sealed = file::read_seal(&path)?;
-            let ids = match &sealed {
-                Some(sealed) => Some((sealed.first.0, sealed.last.0)),
-                None => Readable::open_unsealed(&path, log_id)?.ids(&path)?,
+            let (ids, records) = match &sealed {
+                Some(sealed) => (Some((sealed.first.0, sealed.last.0)), sealed.records),
+                None => {
+                    let totals = Readable::open_unsealed(&path, log_id)?.totals(&path)?;
+                    let ids = (totals.records > 0).then_some((totals.lowest, totals.highest));
+                    (ids, totals.records)
+                }
             };
-            files.insert(number, Known { path, ids, sealed });
+            let known = Known {
+                path,
+                ids,
+                records,
+                sealed,
+            };
+            files.insert(number, known);
         }
         Ok(Self {
             directory: directory.to_owned(),
@@ -68,6 +79,15 @@ impl IssuanceReader {
     pub fn sealed(&self) -> Vec<SealedFile> {
         let sealed = self.files.values();
         sealed.filter_map(|known| known.sealed.clone()).collect()
+    }
+
+    /// How many records a scan from a moment on may show at most: those of the files that have any.
+    #[must_use]
+    pub fn at_most(&self, from: Millis) -> u64 {
+        let first = u128::from(from.0) << 80;
+        let files = self.files.values();
+        let fitting = files.filter(|known| known.ids.is_some_and(|ids| ids.1 >= first));
+        fitting.map(|known| known.records).sum()
     }
 
     /// The stored bytes of a record.

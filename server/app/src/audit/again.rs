@@ -34,11 +34,11 @@ impl Asked {
         let all = record.asked.iter().chain(&record.resources);
         let malformed =
             matches!(&record.outcome, Outcome::Denied { reason } if **reason == *"scope_malformed");
-        let read = |text: &Box<str>| match &**text {
-            REDACTED if malformed => String::new(),
-            text => text.to_owned(),
-        };
-        let scopes: Vec<String> = record.asked.iter().map(read).collect();
+        let scopes = record.asked.iter().map(|text| match &**text {
+            REDACTED if malformed => "",
+            text => text,
+        });
+        let scopes: Vec<&str> = scopes.collect();
         Self {
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
             resources: record.resources.clone(),
@@ -105,7 +105,6 @@ pub(super) fn ask(prepared: &Prepared, request: &Request) -> Evaluation {
 
 /// How a decision is made again.
 pub(super) struct Asking<'a, R, A> {
-    pub asked: &'a Asked,
     pub facts: &'a RecordedFacts,
     pub issuer: &'a str,
     /// Has the policies that can be asked.
@@ -127,25 +126,33 @@ pub(super) struct Again {
     pub terms: Result<Terms, Objection>,
 }
 
-/// Makes a decision again on an index, as the token path did (`issue.rs`).
+/// What an index entitles the application of a record to, asked as recorded.
 ///
 /// # Errors
 /// The index does not allow it.
-pub(super) fn decide<R, A>(
+pub(super) fn entitle(
     record: &IssuanceRecord,
     index: &Index,
+    asked: &Asked,
+) -> Result<Entitled, Denial> {
+    let resources: Vec<&str> = asked.resources.iter().map(AsRef::as_ref).collect();
+    let ask = Ask {
+        scope: asked.scope.as_deref(),
+        resources: &resources,
+    };
+    authorize(index, record.application, ask)
+}
+
+/// Has the policies judge an entitlement again, as the token path did (`issue.rs`).
+pub(super) fn judge<R, A>(
+    record: &IssuanceRecord,
+    entitled: Entitled,
     asking: &Asking<'_, R, A>,
-) -> Result<Again, Denial>
+) -> Again
 where
     R: Fn(&PolicyBinding) -> Option<Arc<Prepared>>,
     A: Fn(&PolicyBinding, &Prepared, &Request) -> Evaluation,
 {
-    let resources: Vec<&str> = asking.asked.resources.iter().map(AsRef::as_ref).collect();
-    let ask = Ask {
-        scope: asking.asked.scope.as_deref(),
-        resources: &resources,
-    };
-    let entitled = authorize(index, record.application, ask)?;
     if entitled.bindings.is_empty() {
         let terms = Terms {
             scopes: entitled.scopes.clone(),
@@ -153,13 +160,13 @@ where
             lifetime_seconds: entitled.lifetime_seconds,
             claims: Map::new(),
         };
-        return Ok(Again {
+        return Again {
             entitled,
             hearing: None,
             question: None,
             policies: Vec::new(),
             terms: Ok(terms),
-        });
+        };
     }
     let question = Question {
         entitled: &entitled,
@@ -177,13 +184,13 @@ where
     let request = panel::request(&question, &panel::wanted(ready.iter()));
     let hearing = panel::hear_by(&asking.ready, &asking.ask, &question);
     let (policies, terms) = panel::conclude(&entitled, &hearing.opinions);
-    Ok(Again {
+    Again {
         entitled,
         hearing: Some(hearing),
         question: Some(request),
         policies,
         terms,
-    })
+    }
 }
 
 /// The record that a decision made again would have: as the recorded one in what was asked and by

@@ -2,6 +2,7 @@
 
 mod view;
 
+use super::Askable;
 use super::again::{self, Again, Asked, Asking, RecordedFacts};
 use super::differences::{self, Place};
 use crate::issue::panel::NOT_READY;
@@ -18,7 +19,7 @@ use writ_sandbox::{Evaluation, Request, Trouble};
 /// What an explanation needs besides the record and the index.
 pub struct Surroundings<'a> {
     /// Has what a binding asks, or says why it cannot be asked.
-    pub modules: &'a dyn Fn(&Judgement) -> Result<Arc<Prepared>, Arc<str>>,
+    pub modules: &'a dyn Fn(&Judgement) -> Askable,
     /// The engine that runs policies now.
     pub engine: &'a str,
     /// The issuer, for logs that do not say it ([`Index::issuer`]).
@@ -202,13 +203,13 @@ impl Replayed {
             }
         };
         let asking = Asking {
-            asked,
             facts: &RecordedFacts::of(record),
             issuer: issuer.unwrap_or_default(),
             ready,
             ask,
         };
-        replayed.again = Some(again::decide(record, index, &asking));
+        let entitled = again::entitle(record, index, asked);
+        replayed.again = Some(entitled.map(|entitled| again::judge(record, entitled, &asking)));
         replayed.missing = missing.into_inner();
         replayed.taken = taken.into_inner();
         replayed

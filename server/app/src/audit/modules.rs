@@ -11,6 +11,9 @@ use writ_sandbox::{Policy, Sandbox, SandboxConfig, SandboxError};
 /// How many pairs of a policy and settings are kept ready before all are forgotten.
 const KEPT: usize = 4_096;
 
+/// A policy that can be asked, or why it cannot.
+pub type Askable = Result<Arc<Prepared>, Arc<str>>;
+
 /// Policies as bindings name them, present and past.
 pub struct Modules {
     sandbox: Sandbox,
@@ -21,7 +24,7 @@ pub struct Modules {
 #[derive(Default)]
 struct Ready {
     policies: HashMap<PolicyDigest, Policy>,
-    prepared: HashMap<(PolicyDigest, [u8; 32]), Result<Arc<Prepared>, Arc<str>>>,
+    prepared: HashMap<(PolicyDigest, [u8; 32]), Askable>,
 }
 
 impl std::fmt::Debug for Modules {
@@ -60,18 +63,14 @@ impl Modules {
     /// # Errors
     /// See [`PolicyFault`].
     pub fn load(&self, module: &[u8]) -> Result<Policy, PolicyFault> {
-        let policy = self.sandbox.load(module)?;
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        let digest = PolicyDigest(*policy.digest());
-        ready.policies.insert(digest, policy.clone());
-        Ok(policy)
+        Ok(self.sandbox.load(module)?)
     }
 
     /// What a binding asks. Blocks, perhaps for seconds, when it is asked for the first time.
     ///
     /// # Errors
     /// Why it cannot be asked.
-    pub fn get(&self, judgement: &Judgement) -> Result<Arc<Prepared>, Arc<str>> {
+    pub fn get(&self, judgement: &Judgement) -> Askable {
         let key = (judgement.policy, judgement.settings_digest);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = ready.prepared.get(&key) {

@@ -1,6 +1,7 @@
 //! `writ audit …`: what the log proves, what was decided and why, and what would have been. Each verb has
 //! a file in `audit`.
 
+mod backtest;
 mod check;
 mod explain;
 mod export;
@@ -22,6 +23,7 @@ pub enum Audit {
     Consistency(check::Consistency),
     Checkpoint(check::ShowCheckpoint),
     Explain(Box<explain::Explain>),
+    Backtest(Box<backtest::Backtest>),
 }
 
 impl Audit {
@@ -36,6 +38,7 @@ impl Audit {
             Self::Consistency(verb) => verb.run(out),
             Self::Checkpoint(verb) => verb.run(out),
             Self::Explain(verb) => verb.run(out),
+            Self::Backtest(verb) => verb.run(out),
         }
     }
 }

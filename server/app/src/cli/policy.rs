@@ -16,7 +16,9 @@ use clap::Subcommand;
 use super::Failure;
 use super::output::Out;
 
+pub use bindings::SettingOptions;
 pub use describe::{answer, verdict};
+pub use file::{module, read};
 
 #[derive(Subcommand, Debug)]
 pub enum Policy {

@@ -726,6 +726,8 @@ fn a_reader_reads_what_a_crash_left_and_changes_nothing() {
     }
     assert_eq!(reader.find(record(BEGIN, 99).id).unwrap(), None);
     assert_eq!(reader.sealed(), log.sealed());
+    let at_most = [BEGIN, BEGIN + 45, BEGIN + 50].map(|from| reader.at_most(Millis(from)));
+    assert_eq!(at_most, [50, 10, 0]);
     assert_eq!(contents(&directory), before);
 
     let foreign = IssuanceReader::open(&directory, LogId(43)).unwrap_err();
