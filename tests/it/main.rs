@@ -13,6 +13,7 @@ mod listeners;
 mod master_key;
 mod policies;
 mod processes;
+mod proofs;
 mod readme;
 mod request_ids;
 mod restart;

@@ -1,6 +1,6 @@
-//! Other people's programs: whether Node.js and Python are here, and their packages installed under
-//! `target/`, at the versions that are committed. Where a tool is missing its checks are left out,
-//! aloud; under `CI=true` that fails.
+//! Other people's programs: whether Node.js, Python and Go are here, and their packages installed
+//! under `target/`, at the versions that are committed; those of Go are Debian's. Where a tool is
+//! missing its checks are left out, aloud; under `CI=true` that fails.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -16,6 +16,9 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// The oldest Node.js that the packages in use support.
 const NODE_OLDEST: (u32, u32) = (20, 19);
+
+/// Where Debian puts the sources of Go packages.
+const GO_PATH: &str = "/usr/share/gocode";
 
 /// One installation at a time.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -111,10 +114,43 @@ pub fn python_package(source: &Path, checks: &str) -> Option<PathBuf> {
     }))
 }
 
+/// Compiles the one Go program in `source`, which may use the packages of Debian's
+/// `golang-golang-x-mod-dev`; answers where it is, or nothing when `checks` are left out for want of
+/// Go or of these.
+pub fn go_program(source: &Path, checks: &str) -> Option<PathBuf> {
+    let Some(found) = printed("go", "version") else {
+        left_out(checks, "not found: go (Debian: golang-go)");
+        return None;
+    };
+    if !Path::new(GO_PATH)
+        .join("src/golang.org/x/mod/sumdb")
+        .is_dir()
+    {
+        left_out(checks, "Debian's golang-golang-x-mod-dev is not installed");
+        return None;
+    }
+    let place = installed(source, "main.go", &found, |at| {
+        let mut go = Command::new("go");
+        go.args(["build", "-o", "verify", "main.go"])
+            .current_dir(at)
+            .env("GO111MODULE", "off")
+            .env("GOPATH", GO_PATH)
+            .env("GOFLAGS", "-buildvcs=false")
+            .env("GOCACHE", at.with_file_name("go-cache"));
+        Process::run("go build", go, INSTALL_LIMIT).expect_success("go build");
+    });
+    Some(place.join("verify"))
+}
+
 /// The version that `PROGRAM --version` prints, if it can be run.
 fn version(program: &str) -> Option<String> {
+    printed(program, "--version")
+}
+
+/// What a program prints when it is asked so, if it can be run.
+fn printed(program: &str, question: &str) -> Option<String> {
     let output = Command::new(program)
-        .arg("--version")
+        .arg(question)
         .stdin(Stdio::null())
         .output()
         .ok()?;

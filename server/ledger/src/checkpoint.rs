@@ -144,7 +144,7 @@ impl Checkpoints {
             signed
                 .note
                 .signatures
-                .retain(|old| old.name() != new.name());
+                .retain(|old| !old.is_of_same_key(&new));
             signed.note.signatures.push(new);
         }
         let signed = Arc::new(signed);

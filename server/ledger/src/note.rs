@@ -3,6 +3,7 @@
 //! tlog-proof@v1.
 
 use crate::merkle::{self, Hash};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signature as Ed25519, Signer, SigningKey, VerifyingKey};
@@ -79,11 +80,13 @@ impl Vkey {
         [digest[0], digest[1], digest[2], digest[3]]
     }
 
-    /// Whether it is the one that signed a line: then what it signed is checked too.
+    /// Whether it is the one that signed a line, as the line says.
+    fn made(&self, line: &Signature) -> bool {
+        line.name == self.name && line.id == self.id()
+    }
+
+    /// What it says by its signature; `None` when the signature is wrong.
     fn verifies(&self, text: &str, line: &Signature) -> Option<Verified> {
-        if line.name != self.name || line.id != self.id() {
-            return None;
-        }
         let (time, signature) = match self.kind {
             KeyKind::Log => (None, line.bytes.as_slice()),
             KeyKind::Witness => {
@@ -198,7 +201,9 @@ impl NoteKey {
     /// When the operating system gives no randomness.
     pub fn generate() -> Result<Zeroizing<[u8; 32]>, crate::Fault> {
         let mut seed = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(&mut *seed).map_err(|_| crate::Fault::NoRandomness)?;
+        SystemRandom::new()
+            .fill(&mut *seed)
+            .map_err(|_| crate::Fault::NoRandomness)?;
         Ok(seed)
     }
 
@@ -240,6 +245,12 @@ impl Signature {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether the key that signed is the same, as both say.
+    #[must_use]
+    pub fn is_of_same_key(&self, other: &Self) -> bool {
+        self.name == other.name && self.id == other.id
+    }
 }
 
 impl fmt::Display for Signature {
@@ -280,12 +291,12 @@ pub struct SignedNote {
 }
 
 impl SignedNote {
-    /// What a key says about the note; `None` when it did not sign it, or the signature is wrong.
+    /// What a key says about the note; `None` when it did not sign it, or the signature is wrong. Of
+    /// several signatures of one key the first counts, as in other implementations.
     #[must_use]
     pub fn verify(&self, vkey: &Vkey) -> Option<Verified> {
-        self.signatures
-            .iter()
-            .find_map(|line| vkey.verifies(&self.text, line))
+        let line = self.signatures.iter().find(|line| vkey.made(line))?;
+        vkey.verifies(&self.text, line)
     }
 }
 
@@ -346,7 +357,7 @@ impl fmt::Display for Checkpoint {
 impl FromStr for Checkpoint {
     type Err = ParseNoteError;
 
-    /// From the text of a note. Lines after the third are allowed and mean nothing.
+    /// From the text of a note. Lines after the third are allowed, are not empty, and mean nothing.
     fn from_str(text: &str) -> Result<Self, ParseNoteError> {
         let bad = ParseNoteError("not a checkpoint (C2SP tlog-checkpoint)");
         let mut lines = text.strip_suffix('\n').ok_or(bad)?.split('\n');
@@ -357,7 +368,10 @@ impl FromStr for Checkpoint {
             _ => return Err(bad),
         };
         let root = BASE64.decode(root).map_err(|_| bad)?;
-        match (origin.is_empty(), root.try_into()) {
+        match (
+            origin.is_empty() || lines.any(str::is_empty),
+            root.try_into(),
+        ) {
             (false, Ok(root)) => Ok(Self {
                 origin: origin.into(),
                 size,
