@@ -19,6 +19,7 @@ mod signing_key;
 mod table;
 mod token;
 mod values;
+mod witness;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -89,6 +90,9 @@ enum Noun {
     /// What the log proves: verify it, prove what is in it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// A witness: a second party that signs the checkpoints of logs that only grow
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 /// Runs what the arguments say.
@@ -117,6 +121,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Events(noun) => noun.run(out),
         Noun::Log(verb) => verb.run(out),
         Noun::Audit(verb) => verb.run(out),
+        Noun::Witness(verb) => verb.run(out),
     }
 }
 
