@@ -21,3 +21,4 @@ mod scenario;
 mod shutdown;
 mod tidy;
 mod time_limits;
+mod witness;

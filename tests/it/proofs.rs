@@ -55,7 +55,7 @@ impl Verifier {
 
     /// That it does not verify, since `why`.
     #[track_caller]
-    fn refuses(&self, arguments: &[&str], why: &str) {
+    pub(crate) fn refuses(&self, arguments: &[&str], why: &str) {
         let finished = self.run(arguments);
         assert_eq!(finished.status.code(), Some(1), "{finished:?}");
         assert!(finished.stderr.contains(why), "{finished:?}");

@@ -23,7 +23,7 @@ use writ_tests::{PATIENCE, Process, binary, outside, poll, repository};
 use crate::tidy::files;
 
 /// The ports that the README's commands name.
-const PORTS: [u16; 3] = [9443, 9444, 3000];
+const PORTS: [u16; 4] = [9443, 9444, 9445, 3000];
 
 /// What stands between a marker and its block.
 #[derive(Debug, PartialEq)]

@@ -20,6 +20,7 @@ mod signing_key;
 mod table;
 mod token;
 mod values;
+mod witness;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -91,6 +92,9 @@ enum Noun {
     /// Audits: verify the log, prove what is in it, explain why a token was issued or not
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// A witness: a second party that signs the checkpoints of logs that only grow
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 /// Runs what the arguments say.
@@ -120,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Issuance(noun) => noun.run(out),
         Noun::Log(verb) => verb.run(out),
         Noun::Audit(verb) => verb.run(out),
+        Noun::Witness(verb) => verb.run(out),
     }
 }
 

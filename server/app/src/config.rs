@@ -16,9 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
+use writ_ledger::note::{KeyKind, Vkey};
 
 use crate::keys::{MasterKey, MasterKeyError};
 use crate::net::{Cidr, ParseCidrError, TrustedProxies};
+
+/// Each is a thread.
+const WITNESSES_MAX: usize = 16;
 
 /// The variable that holds the master key itself, where there is no file for it.
 pub const MASTER_KEY_VARIABLE: &str = "WRIT_MASTER_KEY";
@@ -129,6 +133,19 @@ pub struct Checkpoint {
     /// A file outside of the data directory that gets each checkpoint too. A start holds the log
     /// against it, and so notices that an older copy of the whole data directory was put back.
     pub copy_to: Option<PathBuf>,
+    /// Who signs each checkpoint too.
+    pub witnesses: Vec<Witness>,
+    /// The certificates that witnesses are known by, in PEM, instead of those of the system.
+    pub witness_ca_file: Option<PathBuf>,
+}
+
+/// A witness (C2SP tlog-witness): written as its URL, a space, and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The submission prefix, without a slash at its end.
+    pub url: String,
+    /// The key that it signs with.
+    pub vkey: Vkey,
 }
 
 /// `disk.*`
@@ -178,7 +195,11 @@ impl Default for Config {
             store: Store {
                 engine: Engine::Redb,
             },
-            checkpoint: Checkpoint { copy_to: None },
+            checkpoint: Checkpoint {
+                copy_to: None,
+                witnesses: Vec::new(),
+                witness_ca_file: None,
+            },
             disk: Disk {
                 issuance_floor: ByteSize(256 * 1024 * 1024),
             },
@@ -236,6 +257,8 @@ keys! {
     "master_key.file" "the master key; default: master.key in data_dir" => master_key.file;
     "store.engine" "engine of the admin log: redb or sled" => store.engine;
     "checkpoint.copy_to" "a file outside of data_dir that gets each checkpoint of the log too" => checkpoint.copy_to;
+    "checkpoint.witnesses" "who signs each checkpoint too: [\"https://w.example w.example/w1+1f2e3d4c+BA…\"]" => checkpoint.witnesses;
+    "checkpoint.witness_ca_file" "certificates to know witnesses by, in PEM; default: those of the system" => checkpoint.witness_ca_file;
     "disk.issuance_floor" "free space below which no tokens are issued" => disk.issuance_floor;
     "log.format" "auto, text or json" => log.format;
     "log.filter" "which lines, such as info,writ=debug" => log.filter;
@@ -563,6 +586,15 @@ impl Config {
         if !(64 * 1024..=256 * 1024 * 1024).contains(&self.http.max_body.0) {
             problem("http.max_body", "must be 64 KiB to 256 MiB");
         }
+        let witnesses = &self.checkpoint.witnesses;
+        if witnesses.len() > WITNESSES_MAX {
+            problem("checkpoint.witnesses", "must be 16 at most");
+        }
+        let mut names: Vec<&str> = witnesses.iter().map(|one| one.vkey.name()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            problem("checkpoint.witnesses", "has two of the same name");
+        }
         if self.http.workers > 1024 {
             problem(
                 "http.workers",
@@ -854,23 +886,66 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// The items of a list; in a variable they have commas between them.
+fn listed<'a>(raw: &'a Raw<'_>) -> Option<Vec<&'a str>> {
+    match &raw.item {
+        Item::List(items) => Some(items.iter().map(String::as_str).collect()),
+        Item::Text(text) => {
+            let parts = text.split(',').map(str::trim);
+            Some(parts.filter(|part| !part.is_empty()).collect())
+        }
+        Item::Integer(_) | Item::Boolean(_) => None,
+    }
+}
+
 impl Value for Vec<Cidr> {
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
-        let texts: Vec<&str> = match &raw.item {
-            Item::List(items) => items.iter().map(String::as_str).collect(),
-            Item::Text(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty())
-                .collect(),
-            Item::Integer(_) | Item::Boolean(_) => {
-                return Err("must be a list of networks, such as [\"10.0.0.0/8\"]".to_owned());
-            }
-        };
+        let texts = listed(raw).ok_or("must be a list of networks, such as [\"10.0.0.0/8\"]")?;
         let parse = |text: &str| {
             text.parse()
                 .map_err(|error: ParseCidrError| format!("`{text}`: {error}"))
         };
+        texts.into_iter().map(parse).collect()
+    }
+
+    fn show(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(quoted).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+impl Witness {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some((url, vkey)) = text.split_once(' ') else {
+            return Err("must be a URL, a space and the witness's key".to_owned());
+        };
+        let url = url.trim_end_matches('/');
+        // What makes a URL an issuer makes it a prefix of others too.
+        Issuer::parse(url)?;
+        let vkey: Vkey = vkey
+            .trim()
+            .parse()
+            .map_err(|error| format!("the key is {error}"))?;
+        if vkey.kind() != KeyKind::Witness {
+            return Err(
+                "the key is that of a log: a witness prints its own when it starts".to_owned(),
+            );
+        }
+        let url = url.to_owned();
+        Ok(Self { url, vkey })
+    }
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.url, self.vkey)
+    }
+}
+
+impl Value for Vec<Witness> {
+    fn read(raw: &Raw<'_>) -> Result<Self, String> {
+        let texts = listed(raw).ok_or("must be a list of witnesses: [\"URL KEY\", …]")?;
+        let parse = |text: &str| Witness::parse(text).map_err(|error| format!("`{text}`: {error}"));
         texts.into_iter().map(parse).collect()
     }
 

@@ -13,6 +13,7 @@ mod request;
 mod revoke;
 mod token;
 mod unread;
+mod witness;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -22,6 +23,7 @@ use actix_web::{HttpRequest, HttpResponse, guard};
 mod tests;
 
 pub use request::{Manners, trace};
+pub use witness::{Witnessing, in_time, witness};
 
 /// The public endpoints, below the path of the issuer.
 pub fn public(config: &mut ServiceConfig, issuer_path: &str) {

@@ -26,3 +26,4 @@ pub mod telemetry;
 pub(crate) mod testing;
 pub mod tls;
 pub mod token;
+mod witnesses;

@@ -6,23 +6,28 @@ use crate::clock::{SystemClock, SystemRandom};
 use crate::config::{Config, Issuer};
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::demo::{self, Demo};
-use crate::http::{self, Manners};
+use crate::http::{self, Manners, Witnessing};
 use crate::maintenance;
 use crate::policies;
 use crate::tls::{self, Certificate, TlsError};
+use crate::witnesses::{Witnesses, WitnessesError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
 use actix_web::{HttpServer, middleware::from_fn, web};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use writ_ledger::Witness;
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 /// How often a stopping server looks whether the last request has ended.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
+/// Most connections to a witness at a time.
+const WITNESS_CONNECTIONS: usize = 256;
 /// How long a stopping server waits for the last bytes to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -80,6 +85,9 @@ pub enum ServeError {
     /// A credentials file.
     #[error(transparent)]
     Credentials(#[from] CredentialsFileError),
+    /// The witnesses.
+    #[error(transparent)]
+    Witnesses(#[from] WitnessesError),
     /// The runtime.
     #[error("the server failed")]
     Runtime(#[from] io::Error),
@@ -202,6 +210,7 @@ async fn serve(
             maintenance::checkpoint(&signed).await;
         }
     });
+    let witnesses = Witnesses::start(&config.checkpoint, &app)?;
     // Before anybody is told: whoever knows that the server is ready may stop it.
     let stop = stop_signal()?;
     on_ready();
@@ -240,13 +249,95 @@ async fn serve(
     }
     let closing = app.clone();
     // What is queued is written before the process ends.
-    let closed = tokio::task::spawn_blocking(move || closing.finish());
+    let closed = tokio::task::spawn_blocking(move || {
+        closing.finish();
+        witnesses.finish();
+    });
     if let Err(error) = closed.await {
         tracing::error!(%error, "the logs could not be closed in order");
     }
     ops_handle.stop(false).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How a witness is started.
+pub struct WitnessOptions {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its certificate chain and private key, in PEM; plain HTTP where there is none.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Called once with its URL, when it accepts.
+    pub on_ready: Box<dyn FnOnce(&str) + Send>,
+}
+
+impl std::fmt::Debug for WitnessOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WitnessOptions")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a witness until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`ServeError`]; the message says what to do.
+pub fn run_witness(witness: Witness, options: WitnessOptions) -> Result<(), ServeError> {
+    tls::install_provider();
+    let listener = listen(options.listen)?;
+    let address = listener.local_addr()?;
+    let certificate = match &options.certificate {
+        Some((cert, key)) => Some(Certificate::open(cert, key)?),
+        None => None,
+    };
+    let witnessing = Data::new(Witnessing {
+        witness: Arc::new(witness),
+        clock: Arc::new(SystemClock),
+    });
+    actix_web::rt::System::new().block_on(async move {
+        let _watch = certificate
+            .as_ref()
+            .map(|found| found.watch(CERTIFICATE_EVERY))
+            .transpose()?;
+        let server = HttpServer::new(move || {
+            actix_web::App::new()
+                .app_data(witnessing.clone())
+                .wrap(from_fn(http::in_time))
+                .configure(http::witness)
+                .default_service(web::to(http::not_found))
+        })
+        .workers(1)
+        .max_connections(WITNESS_CONNECTIONS)
+        .disable_signals();
+        let (scheme, server) = match &certificate {
+            Some(found) => (
+                "https",
+                server.listen_rustls_0_23(listener, found.server_config()?)?,
+            ),
+            None => ("http", server.listen(listener)?),
+        };
+        let server = server.run();
+        let handle = server.handle();
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn_local(server);
+        let stop = stop_signal()?;
+        (options.on_ready)(&url(scheme, address));
+        tokio::select! {
+            () = stop => {}
+            _ = running.join_next() => {
+                return Err(io::Error::other("the listener ended by itself").into());
+            }
+        }
+        // What has begun is finished: a signature that nobody gets is not lost, for it is asked again.
+        if tokio::time::timeout(FLUSH, handle.stop(true))
+            .await
+            .is_err()
+        {
+            handle.stop(false).await;
+        }
+        Ok(())
+    })
 }
 
 /// What a listener offers.

@@ -399,6 +399,7 @@ impl PolicyAnswer {
 }
 
 type Labels = [(&'static str, &'static str); 1];
+type WitnessLabels = [(&'static str, String); 1];
 
 /// All metrics. Each series is there from the start, so that a rate has a beginning; the handles
 /// are looked up once, so that counting takes no lock.
@@ -423,6 +424,30 @@ pub struct Metrics {
     admin_commit_seconds: Histogram,
     writer_healthy: Gauge,
     issuance_healthy: Gauge,
+    witness_size: Family<WitnessLabels, Gauge>,
+    witness_at: Family<WitnessLabels, Gauge>,
+    witness_failures: Family<WitnessLabels, Counter>,
+}
+
+/// What is counted of one witness.
+#[derive(Clone, Debug)]
+pub struct WitnessMetrics {
+    size: Gauge,
+    at: Gauge,
+    failures: Counter,
+}
+
+impl WitnessMetrics {
+    /// It has signed a checkpoint of so many events, at a time in seconds since 1970.
+    pub fn cosigned(&self, size: u64, seconds: u64) {
+        self.size.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.at.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// It was asked in vain.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
 }
 
 /// 3 µs to 30 ms, in steps of about three.
@@ -549,6 +574,24 @@ impl Metrics {
             "admin_commit_duration_seconds",
             "Time of a commit of the admin log",
         );
+        let witness_size = Family::<WitnessLabels, Gauge>::default();
+        registry.register(
+            "witness_cosigned_size",
+            "Events in the last checkpoint that a witness has signed",
+            witness_size.clone(),
+        );
+        let witness_at = Family::<WitnessLabels, Gauge>::default();
+        registry.register(
+            "witness_cosigned_timestamp_seconds",
+            "When a witness has signed last, in seconds since 1970",
+            witness_at.clone(),
+        );
+        let witness_failures = Family::<WitnessLabels, Counter>::default();
+        registry.register(
+            "witness_failures",
+            "Times that a witness was asked and has not signed",
+            witness_failures.clone(),
+        );
         Self {
             registry,
             tokens_issued,
@@ -569,6 +612,20 @@ impl Metrics {
             admin_commit_seconds,
             writer_healthy,
             issuance_healthy,
+            witness_size,
+            witness_at,
+            witness_failures,
+        }
+    }
+
+    /// Those of a witness, by the name of its key.
+    #[must_use]
+    pub fn witness(&self, name: &str) -> WitnessMetrics {
+        let labels = [("witness", name.to_owned())];
+        WitnessMetrics {
+            size: self.witness_size.get_or_create_owned(&labels),
+            at: self.witness_at.get_or_create_owned(&labels),
+            failures: self.witness_failures.get_or_create_owned(&labels),
         }
     }
 
@@ -820,6 +877,9 @@ mod tests {
         metrics.issuance_lost(1);
         metrics.writer_healthy(false);
         metrics.issuance_healthy(false);
+        let witness = metrics.witness("witness.example/w1");
+        witness.cosigned(7, 1_764_000_000);
+        witness.failed();
         let after = metrics.encode();
         for series in [
             "writ_tokens_issued_total{algorithm=\"EdDSA\"} 1",
@@ -837,6 +897,9 @@ mod tests {
             "writ_issuance_waiting 7",
             "writ_writer_healthy 0",
             "writ_issuance_healthy 0",
+            "writ_witness_cosigned_size{witness=\"witness.example/w1\"} 7",
+            "writ_witness_cosigned_timestamp_seconds{witness=\"witness.example/w1\"} 1764000000",
+            "writ_witness_failures_total{witness=\"witness.example/w1\"} 1",
         ] {
             assert!(after.contains(series), "{series}\n{after}");
         }

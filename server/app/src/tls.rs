@@ -78,6 +78,14 @@ fn setup(error: impl std::error::Error + Send + Sync + 'static) -> TlsError {
     TlsError::Setup(Box::new(error))
 }
 
+/// Where distributions keep the certificates that the machine trusts.
+pub const SYSTEM_CERTIFICATES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Makes AWS-LC the cryptography of every TLS connection of this process, those of clients
 /// included. Call it once, before the first; a second call changes nothing.
 pub fn install_provider() {

@@ -354,7 +354,7 @@ impl Ledger {
         (tree.size(), tree.root())
     }
 
-    /// The root of the first `size` events. Reads at most [`merkle::TILE`] of them.
+    /// The root of the first `size` events. Reads at most [`crate::merkle::TILE`] of them.
     ///
     /// # Errors
     /// When there are not so many, or the log cannot be read.

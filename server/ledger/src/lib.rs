@@ -39,7 +39,8 @@
 //!   execute, read, follow, the index as of a position.
 //! - `checkpoint.rs`: signing what the log is, and holding it against that; `note.rs`: the formats
 //!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962); `verify.rs`: a log without a server;
-//!   `leaves.rs`: where it changed.
+//!   `leaves.rs`: where it changed; `witness.rs`: a second party that signs checkpoints, with a
+//!   directory of its own.
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file; `issuance_reader.rs`:
 //!   reading for audits, without writing.
@@ -78,6 +79,7 @@ mod redb_engine;
 mod sled_engine;
 mod source;
 pub mod verify;
+pub mod witness;
 mod writer;
 
 pub use blobs::Blobs;
@@ -110,4 +112,5 @@ pub use sled_engine::SledEngine;
 #[cfg(feature = "testkit")]
 pub use source::SeededIds;
 pub use source::{Clock, Ids, RandomIds};
+pub use witness::Witness;
 pub use writer::Writer;

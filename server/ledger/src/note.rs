@@ -24,6 +24,18 @@ const PROOF_HASHES: usize = 64;
 #[error("{0}")]
 pub struct ParseNoteError(&'static str);
 
+impl ParseNoteError {
+    pub(crate) fn new(text: &'static str) -> Self {
+        Self(text)
+    }
+}
+
+/// A number as the formats write it: no sign, no zeros before it.
+pub(crate) fn decimal(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (u64::to_string(&number) == text).then_some(number)
+}
+
 /// What a key signs, by the signature type of signed-note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -81,7 +93,7 @@ impl Vkey {
     }
 
     /// Whether it is the one that signed a line, as the line says.
-    fn made(&self, line: &Signature) -> bool {
+    pub(crate) fn made(&self, line: &Signature) -> bool {
         line.name == self.name && line.id == self.id()
     }
 
@@ -163,6 +175,9 @@ pub struct Verified {
     pub time: Option<u64>,
 }
 
+/// What a private key begins with.
+const SECRET: &str = "PRIVATE+KEY+";
+
 /// A key that signs: the log's own, or a witness's.
 pub struct NoteKey {
     vkey: Vkey,
@@ -193,6 +208,40 @@ impl NoteKey {
             key: key.verifying_key(),
         };
         Ok(Self { vkey, key })
+    }
+
+    /// From what [`Self::secret`] answers.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn from_secret(text: &str) -> Result<Self, ParseNoteError> {
+        let bad = ParseNoteError("not a private key of a note");
+        let rest = text.strip_prefix(SECRET).ok_or(bad)?;
+        let (name, rest) = rest.split_once('+').ok_or(bad)?;
+        let (_, encoded) = rest.split_once('+').ok_or(bad)?;
+        let bytes = Zeroizing::new(BASE64.decode(encoded).map_err(|_| bad)?);
+        let (kind, seed) = bytes.split_first().ok_or(bad)?;
+        let kind = match kind {
+            1 => KeyKind::Log,
+            4 => KeyKind::Witness,
+            _ => return Err(bad),
+        };
+        let key = Self::new(kind, name, seed.try_into().map_err(|_| bad)?)?;
+        match *key.secret() == *text {
+            true => Ok(key),
+            false => Err(bad),
+        }
+    }
+
+    /// The private key as Go's `sumdb/note` writes one.
+    #[must_use]
+    pub fn secret(&self) -> Zeroizing<String> {
+        let Vkey { name, kind, .. } = &self.vkey;
+        let id = u32::from_be_bytes(self.vkey.id());
+        let mut bytes = Zeroizing::new(vec![kind.byte()]);
+        bytes.extend_from_slice(&*Zeroizing::new(self.key.to_bytes()));
+        let encoded = Zeroizing::new(BASE64.encode(&*bytes));
+        Zeroizing::new(format!("{SECRET}{name}+{id:08x}+{}", *encoded))
     }
 
     /// 32 secret bytes for a new key.
@@ -363,10 +412,7 @@ impl FromStr for Checkpoint {
         let mut lines = text.strip_suffix('\n').ok_or(bad)?.split('\n');
         let mut next = || lines.next().ok_or(bad);
         let (origin, size, root) = (next()?, next()?, next()?);
-        let size: u64 = match size.parse() {
-            Ok(number) if u64::to_string(&number) == size => number,
-            _ => return Err(bad),
-        };
+        let size = decimal(size).ok_or(bad)?;
         let root = BASE64.decode(root).map_err(|_| bad)?;
         match (
             origin.is_empty() || lines.any(str::is_empty),
@@ -414,6 +460,19 @@ impl SignedCheckpoint {
         vkey.kind == KeyKind::Log
             && *vkey.name == *self.checkpoint.origin
             && self.note.verify(vkey).is_some()
+    }
+
+    /// Of the lines that a witness answered its signature, if it is right. Those of keys that
+    /// nobody knows mean nothing.
+    #[must_use]
+    pub fn cosignature(&self, witness: &Vkey, lines: &str) -> Option<(Signature, Verified)> {
+        let line = lines
+            .lines()
+            .take(SIGNATURES)
+            .filter_map(|line| line.parse::<Signature>().ok())
+            .find(|line| witness.made(line))?;
+        let verified = witness.verifies(&self.note.text, &line)?;
+        Some((line, verified))
     }
 }
 
@@ -484,13 +543,8 @@ impl FromStr for LogProof {
         if line.is_some_and(|line| line.starts_with("extra ")) {
             line = lines.next();
         }
-        let index = line
-            .and_then(|line| line.strip_prefix("index "))
-            .ok_or(bad)?;
-        let index = match index.parse() {
-            Ok(number) if u64::to_string(&number) == index => number,
-            _ => return Err(bad),
-        };
+        let index = line.and_then(|line| line.strip_prefix("index "));
+        let index = index.and_then(decimal).ok_or(bad)?;
         let path: Vec<Hash> = lines
             .take(PROOF_HASHES + 1)
             .map(|line| BASE64.decode(line).ok()?.try_into().ok())

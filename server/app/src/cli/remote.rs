@@ -16,6 +16,7 @@ use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 use writ::clock::{Random, Stopwatch, SystemRandom};
+use writ::tls::SYSTEM_CERTIFICATES;
 use writ_api::Problem;
 use writ_core::MANAGEMENT_IDENTIFIER;
 use zeroize::Zeroizing;
@@ -29,13 +30,6 @@ use super::{Failure, note};
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Items that are asked for at once.
 const PAGE: usize = 100;
-/// Where distributions keep the certificates that the machine trusts.
-const SYSTEM_CERTIFICATES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 /// What stays as it is in a segment of a path. A dot does not: `..` is a name here, not a way up.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 

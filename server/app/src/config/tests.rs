@@ -332,3 +332,71 @@ proptest! {
         let _ = Config::default().set(known, &raw);
     }
 }
+
+#[test]
+fn witnesses_are_a_url_and_a_key() {
+    use writ_ledger::note::{KeyKind, NoteKey};
+    let key = |name: &str, kind| {
+        NoteKey::new(kind, name, &[5; 32])
+            .unwrap()
+            .vkey()
+            .to_string()
+    };
+    let (one, two) = (
+        key("w.example/1", KeyKind::Witness),
+        key("w.example/2", KeyKind::Witness),
+    );
+    let list = format!("https://w.example/ {one}, http://localhost:9445/x  {two}");
+    let config = load(&[("WRIT_CHECKPOINT_WITNESSES", &list)]).unwrap();
+    let found = &config.checkpoint.witnesses;
+    let urls: Vec<&str> = found.iter().map(|witness| &*witness.url).collect();
+    assert_eq!(urls, ["https://w.example", "http://localhost:9445/x"]);
+    assert_eq!(found[1].vkey.to_string(), two);
+    let again = File::new(&config.effective_toml()).load(&[]).unwrap();
+    assert_eq!(again.checkpoint.witnesses, *found);
+
+    let log = key("log.example", KeyKind::Log);
+    for (list, why) in [
+        (
+            "https://w.example".to_owned(),
+            "must be a URL, a space and the witness's key",
+        ),
+        (
+            format!("w.example {one}"),
+            "must be a URL that begins with https://",
+        ),
+        (
+            format!("https://u@w.example {one}"),
+            "no query, fragment or user",
+        ),
+        (
+            format!("https://w.example {log}"),
+            "the key is that of a log",
+        ),
+        (
+            "https://w.example x".to_owned(),
+            "the key is not a verifier key",
+        ),
+        (
+            format!("https://a.example {one}, https://b.example {one}"),
+            "has two of the same name",
+        ),
+    ] {
+        let error = load(&[("WRIT_CHECKPOINT_WITNESSES", &list)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let many: Vec<String> = (0..17)
+        .map(|n| {
+            format!(
+                "https://w.example {}",
+                key(&format!("w{n}"), KeyKind::Witness)
+            )
+        })
+        .collect();
+    let error = load(&[("WRIT_CHECKPOINT_WITNESSES", &many.join(","))])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("must be 16 at most"), "{error}");
+}

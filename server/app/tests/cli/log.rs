@@ -14,7 +14,9 @@ use writ::bootstrap::{self, InitOptions, Surroundings};
 use writ::clock::{SystemClock, SystemRandom};
 use writ::config::{Config, Issuer};
 use writ_core::{Actor, Command, Submission};
-use writ_ledger::{Checkpoints, Reserve};
+use writ_ledger::note::Vkey;
+use writ_ledger::witness;
+use writ_ledger::{Checkpoints, Reserve, Witness};
 use writ_sandbox::SandboxConfig;
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -322,6 +324,58 @@ fn a_log_rewritten_from_the_start_is_found_by_what_he_could_not_change() {
         &["--vkey", vkey],
         &["which is none of those that you trust"],
     );
+}
+
+/// The same, where nobody has kept anything but a witness what it has seen.
+#[test]
+fn a_log_rewritten_from_the_start_is_found_by_a_witness() {
+    let stopped = Stopped::new();
+    let place = stopped.directory.path().join("witness");
+    let key = Witness::create(&place, "witness.example/w1").unwrap();
+    let run = stopped.verify(&["--json"]).exits(0);
+    let before: Value = serde_json::from_str(&run.stdout).unwrap();
+    let log: Vkey = text(&before, "/vkey").parse().unwrap();
+    let submitted = witness::Submission {
+        old_size: 0,
+        proof: Vec::new(),
+        checkpoint: Checkpoints::read(&stopped.data().join("checkpoint"))
+            .unwrap()
+            .unwrap(),
+    };
+    let signer = Witness::open(&place, vec![log.clone()]).unwrap();
+    signer.add(&submitted, 1_764_000_000).unwrap();
+    let place = place.to_str().unwrap();
+    let show = ["witness", "show", "--dir", place, "--log", log.name()];
+    let seen = stopped.directory.path().join("seen");
+    fs::write(&seen, writ(&show).exits(0).stdout).unwrap();
+    let key = key.to_string();
+    let against = ["--witness", &key, "--checkpoint", seen.to_str().unwrap()];
+    let run = stopped.verify(&against).exits(0);
+    let said = "seen by witness.example/w1 at 2025-11-24T";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+
+    let forged = Stopped::new();
+    forged.goes_on("forger", 50);
+    fs::remove_dir_all(stopped.data()).unwrap();
+    copy_dir(&forged.data(), &stopped.data());
+    stopped.verify(&[]).exits(0);
+    stopped.finds(&["--witness", &key], &["signed none of the checkpoints"]);
+    stopped.finds(
+        &against,
+        &["are not those that", "not signed by the log's key"],
+    );
+    // Nor does the witness sign it, whoever signs it for the log.
+    let forgery = Checkpoints::read(&stopped.data().join("checkpoint"));
+    let mut forgery = witness::Submission {
+        old_size: submitted.checkpoint.checkpoint.size,
+        checkpoint: forgery.unwrap().unwrap(),
+        ..submitted
+    };
+    let refused = signer.add(&forgery, 1_764_000_001).unwrap_err();
+    assert!(refused.to_string().contains("does not know the log"));
+    forgery.checkpoint.checkpoint.origin = log.name().into();
+    let refused = signer.add(&forgery, 1_764_000_001).unwrap_err();
+    assert!(refused.to_string().contains("is not signed by a key"));
 }
 
 #[test]
