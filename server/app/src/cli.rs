@@ -4,10 +4,12 @@
 
 mod api_resource;
 mod application;
+mod cloud_event;
 mod credentials;
 mod events;
 mod issuance;
 mod local;
+mod messages;
 mod output;
 mod policy;
 mod remote;
