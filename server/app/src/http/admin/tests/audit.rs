@@ -2,8 +2,9 @@
 //! events.
 
 use super::{Answer, Job, World, bad, good, text};
+use crate::admin::{Kind, routes};
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -550,4 +551,89 @@ async fn there_are_so_many_streams_at_most() {
         .until("retry")
         .await;
     good(&world.get("/events").await, 200);
+}
+
+/// The role of an auditor, as the README makes it: reads all there is, and changes nothing.
+#[actix_web::test]
+async fn an_auditor_reads_everything_and_changes_nothing() {
+    let world = World::new().await;
+    world.courses().await;
+    let (path, id) = world.job("Job").await;
+    let reading: Vec<ManagementScope> = ManagementScope::ALL
+        .iter()
+        .copied()
+        .filter(|scope| scope.as_str().ends_with(":read"))
+        .collect();
+    let token = world.administrator(&reading).await;
+    let own = world.server.app.validate_token(&token).unwrap().application;
+    let auditor = World {
+        server: world.server,
+        token,
+    };
+    for path in [
+        "/events",
+        "/issuances",
+        "/authentication-failures",
+        "/applications",
+        "/api-resources",
+        "/roles",
+        "/settings",
+        "/signing-keys",
+        "/policies",
+        "/policy-bindings",
+        &path,
+        &format!("{path}/secrets"),
+        &format!("{path}/authorized-apis"),
+    ] {
+        assert_eq!(auditor.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let mut stream = Following::open(&auditor, &auditor.token, "?from=0", None).await;
+    stream.until("application.created").await;
+
+    let head = auditor.server.head();
+    let (mut reads, mut changes) = (0, 0);
+    for route in routes() {
+        // Its own application too: nobody makes more of themselves.
+        for id in [id.clone(), own.to_string()] {
+            let with = match route.path {
+                path if path.starts_with("/api-resources") => "api_1",
+                path if path.starts_with("/roles") => "role_1",
+                path if path.starts_with("/policy-bindings") => "binding_1",
+                path if path.starts_with("/policies") => super::DIGEST,
+                path if path.starts_with("/applications") => &id,
+                _ => "x",
+            };
+            let path =
+                super::filled(route.path, with).replace(&format!("roles/{id}"), "roles/role_1");
+            let path = path.replace(&format!("authorized-apis/{id}"), "authorized-apis/api_0");
+            let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+            let body = Some(super::body_of(route.operation)).filter(|_| route.body.is_some());
+            let answer = match (route.kind, route.operation) {
+                (Kind::Stream, _) => continue,
+                (_, "uploadPolicy") => {
+                    let module = writ_sandbox::testkit::honest();
+                    auditor.server.upload(&auditor.token, module).await
+                }
+                _ => {
+                    auditor
+                        .server
+                        .call(&auditor.token, method, &path, &[], body)
+                        .await
+                }
+            };
+            match route.kind {
+                Kind::Change { .. } => {
+                    bad(&answer, 403, "scope_missing");
+                    changes += 1;
+                }
+                Kind::Read | Kind::Records | Kind::Stream | Kind::Document => {
+                    let status = answer.status.as_u16();
+                    assert!(matches!(status, 200 | 404), "{}: {status}", route.operation);
+                    reads += 1;
+                }
+            }
+        }
+    }
+    assert!(reads > 30 && changes > 50, "{reads} {changes}");
+    assert_eq!(auditor.server.head(), head);
 }
