@@ -30,6 +30,7 @@ mod routes;
 mod secrets;
 mod settings;
 mod signing_keys;
+mod stream;
 mod tokens;
 
 pub use call::{Answer, Call};
@@ -39,6 +40,8 @@ pub use open::{Request, open, run};
 pub use openapi::document;
 pub(crate) use policies::judgement_view;
 pub use routes::{Kind, Media, Method, Parameter, Route, routes};
+pub use stream::Pieces;
+pub(crate) use stream::Streams;
 
 /// What becomes of a call.
 pub type Outcome = Result<Answer, Failure>;

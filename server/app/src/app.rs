@@ -1,6 +1,7 @@
 //! What every request may use: the ledger, the keys, the clock, the limits of this node. It is
 //! made once, by `bootstrap.rs`, and shared.
 
+use crate::admin::Streams;
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
 use crate::issue::failures::{self, Failures, Written};
@@ -63,6 +64,8 @@ pub struct App {
     pub(crate) keys: ArcSwap<KeyRing>,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) closed: AtomicBool,
+    /// Those who follow the log.
+    pub(crate) streams: Streams,
     /// Leave to search the records of issuances, and of authentication failures.
     pub(crate) scans: Semaphore,
     /// Leave to replay a past state for a reader.
@@ -148,6 +151,15 @@ impl App {
     pub fn validate_token(&self, token: &str) -> Result<ValidatedToken, TokenFault> {
         let (ring, index) = (self.keys.load(), self.ledger.index());
         token::validate(token, &ring, &index, self.issuer.as_str(), self.now())
+    }
+
+    /// Validates again a token that was valid once.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn revalidate_token(&self, token: &ValidatedToken) -> Result<(), TokenFault> {
+        let (ring, index) = (self.keys.load(), self.ledger.index());
+        token::validate_again(token, &ring, &index, self.now())
     }
 
     /// Carries out a command: durable, published, and in force on this node when it returns.
@@ -333,6 +345,7 @@ impl App {
     /// From now on this node says that it is not ready: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.streams.end();
     }
 
     /// Writes what is queued, and takes no more. Blocks.

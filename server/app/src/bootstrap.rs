@@ -2,6 +2,7 @@
 //! All of it blocks, and all of it needs the directory's lock, so none of it can run beside a
 //! server.
 
+use crate::admin::Streams;
 use crate::app::{App, ExecuteError, LOG_KEY, make_and_seal};
 use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
@@ -446,6 +447,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         keys: ArcSwap::from_pointee(KeyRing::empty()),
         draining: Arc::new(AtomicBool::new(false)),
         closed: AtomicBool::new(false),
+        streams: Streams::default(),
         scans: Semaphore::new(SCANS),
         replays: Semaphore::new(1),
         in_flight: AtomicUsize::new(0),

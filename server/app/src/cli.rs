@@ -5,11 +5,13 @@
 mod api_resource;
 mod application;
 mod audit;
+mod cloud_event;
 mod credentials;
 mod events;
 mod issuance;
 mod local;
 mod log;
+mod messages;
 mod output;
 mod policy;
 mod progress;

@@ -9,7 +9,8 @@ use crate::credentials::Secret;
 use crate::credentials_file::CredentialsFile;
 use crate::http::{self, Manners};
 use crate::policies::Pin;
-use actix_web::body::to_bytes;
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
@@ -220,8 +221,8 @@ impl TestServer {
         }
     }
 
-    /// Sends a request through the routes of the server.
-    pub(crate) async fn send(&self, request: TestRequest) -> Answer {
+    /// Sends a request through the routes of the server; the body may come in pieces.
+    pub(crate) async fn begin(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
         let service = init_service(
             actix_web::App::new()
                 .app_data(self.app.clone())
@@ -234,6 +235,12 @@ impl TestServer {
         )
         .await;
         let response = call_service(&service, request.to_request()).await;
+        response.map_body(|_, body| BoxBody::new(body))
+    }
+
+    /// Sends a request through the routes of the server.
+    pub(crate) async fn send(&self, request: TestRequest) -> Answer {
+        let response = self.begin(request).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body())
             .await

@@ -116,6 +116,8 @@ pub struct ValidatedToken {
     pub application: ApplicationId,
     /// Its scopes.
     pub scopes: Vec<ScopeName>,
+    /// The key that signed it.
+    kid: String,
 }
 
 impl ValidatedToken {
@@ -146,6 +148,27 @@ pub fn validate(
     now: Millis,
 ) -> Result<ValidatedToken, TokenFault> {
     let token = decode(token, ring, issuer)?;
+    check(&token, index, now)?;
+    Ok(token)
+}
+
+/// Validates again a token that was valid once: all that can change, and not the signature anew.
+///
+/// # Errors
+/// See [`TokenFault`].
+pub fn validate_again(
+    token: &ValidatedToken,
+    ring: &KeyRing,
+    index: &Index,
+    now: Millis,
+) -> Result<(), TokenFault> {
+    match ring.trusted(&token.kid) {
+        Some(_) => check(token, index, now),
+        None => Err(TokenFault::Signature),
+    }
+}
+
+fn check(token: &ValidatedToken, index: &Index, now: Millis) -> Result<(), TokenFault> {
     // Log time forgets revocations when it passes them, and it may be ahead of the clock after
     // that was set back: on the time line of the log the token must not have ended either.
     let ended = token.claims.exp <= now.seconds() || token.ends_at() <= index.last_at();
@@ -157,7 +180,7 @@ pub fn validate(
     if !application.is_some_and(|app| usable(app)) || index.is_revoked(token.claims.jti) {
         return Err(TokenFault::Revoked);
     }
-    Ok(token)
+    Ok(())
 }
 
 /// Reads a token of ours: signature, type, issuer. Says nothing about whether it is still valid.
@@ -197,6 +220,7 @@ pub fn decode(token: &str, ring: &KeyRing, issuer: &str) -> Result<ValidatedToke
             claims: data.claims,
             application,
             scopes,
+            kid: data.header.kid.unwrap_or_default(),
         }),
         _ => Err(TokenFault::Profile),
     }

@@ -669,6 +669,50 @@ fn a_list_is_fetched_page_by_page_and_a_closed_pipe_is_no_error() {
         Value::Array(vec![])
     );
 
+    // Exported, page by page.
+    let all = server.says(&["events", "export"]);
+    let listed = server.says(&["events", "list", "--json"]);
+    assert_eq!(all, listed);
+    assert!(all.lines().count() > 205);
+    let some = server.says(&[
+        "events",
+        "export",
+        "--from",
+        "3",
+        "--to",
+        "5",
+        "--format",
+        "cloudevents",
+    ]);
+    let some: Vec<Value> = some
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let ids: Vec<_> = some.iter().map(|event| text(event, "/position")).collect();
+    assert_eq!(ids, ["3", "4", "5"]);
+    assert!(
+        some.iter()
+            .all(|event| text(event, "/source") == server.url),
+        "{some:?}"
+    );
+    let export = ["events", "export", "--out", "events.jsonl", "--from", "2"];
+    let count = server.json(&export);
+    let written = fs::read_to_string(server.path("events.jsonl")).unwrap();
+    let rest: String = all
+        .lines()
+        .skip(2)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(written, rest);
+    assert_eq!(
+        count.pointer("/events"),
+        Some(&written.lines().count().into())
+    );
+    assert_eq!(
+        server.says(&["events", "export", "--from", "5", "--to", "4"]),
+        ""
+    );
+
     let mut child = program(server.directory.path(), &["role", "list"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -709,6 +753,80 @@ fn tls_of_our_own_making_is_trusted_by_the_credentials_and_by_nothing_else() {
     server.run(&list).complains(1, "--ca-file");
     // Without TLS there is nothing to trust.
     other.run(&list).exits(0);
+}
+
+/// The stream goes on through a restart of the server, and no event is missed or shown twice. A
+/// follower does not hold up the stop.
+#[test]
+fn events_are_followed_through_a_restart() {
+    let server = dev(&[]);
+    let admin = fs::read_to_string(server.path("writ-data/admin.json")).unwrap();
+    let head = server.says(&["events", "list", "--json"]).lines().count() as u64;
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join("admin.json"), admin).unwrap();
+    let until = (head + 2).to_string();
+    let follow = [
+        "events", "follow", "--from", "1", "--limit", &until, "--json",
+    ];
+    let mut command = program(
+        work.path(),
+        &[&follow[..], &["--admin-file", "admin.json"]].concat(),
+    );
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let mut positions = Vec::new();
+    let mut next = || {
+        let line = lines.recv_timeout(PATIENCE).unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert!(event.pointer("/event/kind").is_some(), "{line}");
+        positions.push(event.pointer("/position").unwrap().as_u64().unwrap());
+    };
+    for _ in 1..head {
+        next();
+    }
+    server.says(&["role", "create", "before"]);
+    next();
+    let url = server.url.clone();
+    let watch = Stopwatch::start();
+    let directory = server.stop();
+    let delay = Duration::from_secs(20);
+    assert!(
+        watch.elapsed() < delay,
+        "the stream holds up the stop: {:?}",
+        watch.elapsed()
+    );
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let listen = format!("127.0.0.1:{port}");
+    let server = Server::start(directory, &["dev", "--http", "--listen", &listen]);
+    server.says(&["role", "create", "after"]);
+    // The start, and the role.
+    for _ in 0..2 {
+        next();
+    }
+    assert_eq!(positions, (1..head + 3).collect::<Vec<_>>());
+    let followed = Run::finished("events follow".to_owned(), child).exits(0);
+    assert!(
+        followed.stderr.contains("opened again"),
+        "{}",
+        followed.stderr
+    );
+    let table = server.says(&["events", "follow", "--from", "0", "--limit", "2"]);
+    assert!(
+        table.starts_with("POSITION ") && table.lines().count() == 3,
+        "{table}"
+    );
+    let refused = ["events", "follow", "--admin-url", &format!("{url}/nowhere")];
+    server.run(&refused).complains(1, "(code not_found)");
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use super::failure::{Failure, shortened};
 use super::query::Query;
-use super::{Media, Outcome, Route, body};
+use super::{Media, Outcome, Pieces, Route, body};
+use crate::token::ValidatedToken;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use writ_core::{
     Actor, ApiId, ApplicationId, Idempotency, Index, ManagementScope, Millis, ParseMillisError,
     Position, Refusal, RoleId, ScopeBits,
@@ -39,6 +41,7 @@ pub(super) struct Headers {
     pub idempotency_key: Option<String>,
     pub reason: Option<String>,
     pub min_position: Option<Position>,
+    pub last_event_id: Option<Position>,
 }
 
 /// Who calls: proved by a token, just now.
@@ -47,6 +50,7 @@ pub(super) struct Caller {
     pub actor: Actor,
     /// The scopes of the management API in its token that it still has.
     pub scopes: ScopeBits,
+    pub token: Arc<ValidatedToken>,
 }
 
 /// One call of the admin API.
@@ -278,6 +282,8 @@ fn value(member: &str, expected: String) -> Failure {
 pub struct Answer {
     /// The body, if there is any.
     pub body: Option<Vec<u8>>,
+    /// A body that comes in pieces, instead.
+    pub stream: Option<Pieces>,
     /// What the body is.
     pub media: Media,
     /// The position of the last change of the thing in the body.

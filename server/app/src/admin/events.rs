@@ -14,9 +14,9 @@ use writ_ledger::Fault;
 
 /// An event with its place, as `writ_api::Event` says; the stored bytes are not written anew.
 #[derive(Serialize)]
-struct Stored {
-    position: u64,
-    event: Box<RawValue>,
+pub(super) struct Stored {
+    pub position: u64,
+    pub event: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -101,7 +101,7 @@ fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
     };
     let items = events
         .into_iter()
-        .map(|(position, bytes)| stored(app, wanted, position, &bytes));
+        .map(|(position, bytes)| with_reason(app, wanted, position, &bytes));
     Ok(Page {
         items: items.collect::<Result<_, _>>()?,
         next: last.filter(|_| more).map(|next| next.to_string()),
@@ -121,25 +121,29 @@ fn about(app: &App, wanted: &Wanted, entity: &Entity) -> Result<Vec<(Position, V
     Ok(events)
 }
 
-fn stored(app: &App, wanted: &Wanted, at: Position, bytes: &[u8]) -> Result<Stored, Fault> {
-    let undecodable = |source| Fault::Undecodable {
-        source: codec::DecodeError::Damaged {
-            position: at,
-            source,
-        },
-    };
-    let reason = match wanted.reasons {
-        true => {
-            let found: Reason = serde_json::from_slice(bytes).map_err(undecodable)?;
-            let hash = found.reason.as_deref().and_then(codec::from_hex);
-            hash.map(|hash| app.notes.get(&hash)).transpose()?.flatten()
-        }
-        false => None,
-    };
-    let event = serde_json::from_slice(bytes).map_err(undecodable)?;
+fn with_reason(app: &App, wanted: &Wanted, at: Position, bytes: &[u8]) -> Result<Stored, Fault> {
+    let event = stored(at, bytes)?;
+    if !wanted.reasons {
+        return Ok(event);
+    }
+    let found: Reason = serde_json::from_slice(bytes).map_err(|error| undecodable(at, error))?;
+    let hash = found.reason.as_deref().and_then(codec::from_hex);
+    let reason = hash.map(|hash| app.notes.get(&hash)).transpose()?.flatten();
+    Ok(Stored { reason, ..event })
+}
+
+/// An event with its place, without its reason.
+pub(super) fn stored(at: Position, bytes: &[u8]) -> Result<Stored, Fault> {
+    let event = serde_json::from_slice(bytes).map_err(|error| undecodable(at, error))?;
     Ok(Stored {
         position: at.0,
         event,
-        reason,
+        reason: None,
     })
+}
+
+fn undecodable(position: Position, source: serde_json::Error) -> Fault {
+    Fault::Undecodable {
+        source: codec::DecodeError::Damaged { position, source },
+    }
 }

@@ -6,6 +6,7 @@ use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
 use crate::app::App;
 use crate::form::parse_bearer;
 use crate::telemetry::carried;
+use crate::token::ValidatedToken;
 use std::sync::Arc;
 use writ_core::{Actor, MANAGEMENT_IDENTIFIER, Position};
 
@@ -69,7 +70,11 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
         request_id: request.request_id.to_owned(),
         body: Vec::new(),
     };
-    if let (Kind::Read | Kind::Live | Kind::Records, Some(scope)) = (route.kind, route.scope) {
+    let read = matches!(
+        route.kind,
+        Kind::Read | Kind::Live | Kind::Records | Kind::Stream
+    );
+    if let (true, Some(scope)) = (read, route.scope) {
         call.require(scope)?;
     }
     Ok(call)
@@ -145,15 +150,24 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
     let Ok(token) = app.validate_token(token) else {
         return Err(invalid);
     };
+    caller(app, Arc::new(token)).ok_or(invalid)
+}
+
+/// The same question again, about the token of a call that has begun: its caller now, if it may
+/// still call.
+pub(super) fn ask_again(app: &App, before: &Caller) -> Option<Caller> {
+    app.revalidate_token(&before.token).ok()?;
+    caller(app, Arc::clone(&before.token))
+}
+
+/// Who calls, by a token that is valid now.
+fn caller(app: &App, token: Arc<ValidatedToken>) -> Option<Caller> {
     if !token.claims.aud.iter().eq([MANAGEMENT_IDENTIFIER]) {
-        return Err(invalid);
+        return None;
     }
     let index = app.ledger.index();
-    let (Some(management), Some(application)) =
-        (index.management(), index.application(token.application))
-    else {
-        return Err(invalid);
-    };
+    let management = index.management()?;
+    let application = index.application(token.application)?;
     let in_token = token
         .scopes
         .iter()
@@ -166,9 +180,13 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
         id: token.application,
         auth: "bearer".into(),
         jti: Some(token.claims.jti),
-        scopes: token.scopes,
+        scopes: token.scopes.clone(),
     };
-    Ok(Caller { actor, scopes })
+    Some(Caller {
+        actor,
+        scopes,
+        token,
+    })
 }
 
 fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
@@ -198,6 +216,10 @@ fn headers(request: &Request<'_>, route: &Route) -> Result<Headers, Failure> {
             }
             headers.idempotency_key = text("idempotency-key")?.map(idempotency_key).transpose()?;
             headers.reason = text("writ-reason")?.map(reason).transpose()?;
+        }
+        Kind::Stream => {
+            let seen = text("last-event-id")?.filter(|text| !text.is_empty());
+            headers.last_event_id = seen.map(last_event_id).transpose()?;
         }
         Kind::Records | Kind::Document => {}
     }
@@ -253,6 +275,11 @@ fn reason(value: &str) -> Result<String, Failure> {
 fn min_position(value: &str) -> Result<Position, Failure> {
     let position = number(value).map(Position);
     position.ok_or_else(|| header_malformed("Writ-Min-Position must be a position"))
+}
+
+fn last_event_id(value: &str) -> Result<Position, Failure> {
+    let position = number(value).map(Position);
+    position.ok_or_else(|| header_malformed("Last-Event-ID must be a position"))
 }
 
 fn as_of(value: &str) -> Result<AsOf, Failure> {

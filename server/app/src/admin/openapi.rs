@@ -121,6 +121,7 @@ fn route_parameters(route: &Route) -> Vec<Value> {
         Kind::Live => &["WritMinPosition"],
         Kind::Change { conditional: true } => &["IfMatch", "IdempotencyKey", "WritReason"],
         Kind::Change { conditional: false } => &["IdempotencyKey", "WritReason"],
+        Kind::Stream => &["LastEventId"],
         Kind::Records | Kind::Document => &[],
     };
     in_path
@@ -134,13 +135,13 @@ fn route_responses(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     if let Some(answer) = route.answer {
         let schema = answer(schemas).to_value();
         success["content"] = json!({ "application/json": { "schema": schema } });
-    } else if route.media == Media::Wasm {
-        success["content"] = json!({ "application/wasm": {} });
+    } else if route.media != Media::Json && route.body.is_none() {
+        success["content"] = json!({ route.media.as_str(): {} });
     } else if route.kind == Kind::Document {
         success["content"] = json!({ "application/json": { "schema": { "type": "object" } } });
     }
     let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-    if !matches!(route.kind, Kind::Records | Kind::Document) {
+    if matches!(route.kind, Kind::Read | Kind::Change { .. }) {
         success["headers"]["Writ-Position"] = header("WritPosition");
     }
     if has_version(route) {
@@ -259,6 +260,11 @@ fn parameters() -> Value {
         "WritMinPosition": header(
             "Writ-Min-Position",
             "The answer must be from this position or later; the server waits shortly for it.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+        "LastEventId": header(
+            "Last-Event-ID",
+            "The last position that was seen: the stream goes on after it, whatever the query says.",
             json!({ "type": "integer", "minimum": 0 }),
         ),
         "IfMatch": header(

@@ -4,7 +4,8 @@
 use super::body::is_json;
 use super::{
     Call, Outcome, api_resources, applications, authentication_failures, events, explanations,
-    grants, issuances, log, openapi, policies, roles, secrets, settings, signing_keys, tokens,
+    grants, issuances, log, openapi, policies, roles, secrets, settings, signing_keys, stream,
+    tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -52,6 +53,8 @@ pub enum Kind {
     Live,
     /// Reads records beside the admin log, which have no positions.
     Records,
+    /// Follows the log: takes `Last-Event-ID`, and answers until one of both sides ends it.
+    Stream,
     /// Is a command: takes `Idempotency-Key` and `Writ-Reason`.
     Change {
         /// Takes `If-Match`: there is something already that the caller may have seen.
@@ -69,6 +72,8 @@ pub enum Media {
     Json,
     /// A WebAssembly module.
     Wasm,
+    /// Server-Sent Events (HTML Living Standard §9.2).
+    EventStream,
 }
 
 impl Media {
@@ -78,6 +83,7 @@ impl Media {
         match self {
             Self::Json => "application/json",
             Self::Wasm => "application/wasm",
+            Self::EventStream => "text/event-stream",
         }
     }
 
@@ -85,7 +91,7 @@ impl Media {
     pub(super) fn is_declared_by(self, content_type: &[u8]) -> bool {
         match self {
             Self::Json => is_json(content_type),
-            Self::Wasm => content_type
+            Self::Wasm | Self::EventStream => content_type
                 .trim_ascii()
                 .eq_ignore_ascii_case(self.as_str().as_bytes()),
         }
@@ -173,6 +179,13 @@ impl Route {
         Self {
             body: Some(|g| g.subschema_for::<T>()),
             needs_body: false,
+            ..self
+        }
+    }
+
+    fn event_stream(self) -> Self {
+        Self {
+            media: Media::EventStream,
             ..self
         }
     }
@@ -297,6 +310,11 @@ const UNTIL: Parameter = Parameter {
     name: "until",
     description: "Only before this RFC 3339 time.",
     schema: "string",
+};
+const STREAM_FROM: Parameter = Parameter {
+    name: "from",
+    description: "The first position; without it, and without `Last-Event-ID`, the next to come.",
+    schema: "integer",
 };
 const ENTITY: Parameter = Parameter {
     name: "entity",
@@ -526,6 +544,12 @@ fn key_and_log_routes() -> Vec<Route> {
             "Lists events as they are stored, in their order")
         .query(&[FROM, LIMIT, ENTITY, REASONS])
         .answers::<api::Page<api::Event>>(),
+        route!(Get "/events/stream" "followEvents" Some(S::AuditRead), Kind::Stream, 200,
+            stream::follow,
+            "Sends events as they come, as Server-Sent Events: `id` is the position, `event` the \
+             kind, `data` what `/events` answers. Ends with the token that it was opened by")
+        .query(&[STREAM_FROM])
+        .event_stream(),
         route!(Get "/log/checkpoint" "getCheckpoint" Some(S::AuditRead), Kind::Live, 200,
             log::checkpoint, "Signs what the log is now: keep the answer where nobody who can write \
             the server's disk can change it")

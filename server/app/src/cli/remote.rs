@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
@@ -28,6 +29,8 @@ use super::{Failure, note};
 
 /// The largest answer that is read, in bytes: a page of large entities is far below.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long an answer that goes on may be silent: the server says something every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Items that are asked for at once.
 const PAGE: usize = 100;
 /// What stays as it is in a segment of a path. A dot does not: `..` is a name here, not a way up.
@@ -293,6 +296,12 @@ impl Call {
         self
     }
 
+    /// With a header.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// Only if this is its version still, unless the person named one.
     pub fn if_version(mut self, version: u64) -> Self {
         if !self.headers.iter().any(|(name, _)| *name == "if-match") {
@@ -326,6 +335,39 @@ impl Client {
         &self.credentials
     }
 
+    /// A request with what every request has, and its URL.
+    fn request(&mut self, call: &Call) -> Result<(String, Builder), Failure> {
+        let bearer = format!("Bearer {}", self.token()?);
+        let mut url = format!("{}{}", self.api, call.path);
+        for (index, (name, value)) in call.query.iter().enumerate() {
+            let separator = if index == 0 { '?' } else { '&' };
+            let value = utf8_percent_encode(value, SEGMENT);
+            url.push_str(&format!("{separator}{name}={value}"));
+        }
+        let mut request = Request::builder().method(call.method.clone()).uri(&url);
+        for (name, value) in &call.headers {
+            request = request.header(*name, visible(name, value)?);
+        }
+        Ok((url, request.header(header::AUTHORIZATION, bearer)))
+    }
+
+    /// Opens an answer that goes on until one of both sides ends it. A token for it is fetched anew,
+    /// so that it goes on for as long as can be.
+    pub fn follow(&mut self, call: &Call) -> Result<impl std::io::Read + use<>, Failure> {
+        self.token = None;
+        let (url, request) = self.request(call)?;
+        let mut response = self.wire.run_long(&url, request.body(()))?;
+        if response.status().is_success() {
+            return Ok(response
+                .into_body()
+                .into_with_config()
+                .limit(u64::MAX)
+                .reader());
+        }
+        let text = read_body(&url, &mut response)?;
+        Err(failed(&url, response.status(), &text))
+    }
+
     /// Sends a request.
     pub fn send(&mut self, call: Call) -> Result<Answer, Failure> {
         let Received {
@@ -352,18 +394,7 @@ impl Client {
     }
 
     fn receive(&mut self, call: Call) -> Result<Received, Failure> {
-        let bearer = format!("Bearer {}", self.token()?);
-        let mut url = format!("{}{}", self.api, call.path);
-        for (index, (name, value)) in call.query.iter().enumerate() {
-            let separator = if index == 0 { '?' } else { '&' };
-            let value = utf8_percent_encode(value, SEGMENT);
-            url.push_str(&format!("{separator}{name}={value}"));
-        }
-        let mut request = Request::builder().method(call.method).uri(&url);
-        for (name, value) in &call.headers {
-            request = request.header(*name, visible(name, value)?);
-        }
-        let request = request.header(header::AUTHORIZATION, bearer);
+        let (url, request) = self.request(&call)?;
         let answered = match call.body {
             None => self.wire.run(&url, request.body(())),
             Some(Content { kind, bytes }) => {
@@ -383,10 +414,7 @@ impl Client {
         let text = read_body(&url, &mut response)?;
         let status = response.status();
         if !status.is_success() {
-            return Err(match serde_json::from_slice(&text) {
-                Ok(problem) => refused(problem),
-                Err(_) => unexpected(&url, status.as_u16(), &text),
-            });
+            return Err(failed(&url, status, &text));
         }
         Ok(Received {
             url,
@@ -605,6 +633,20 @@ impl Wire {
         })
     }
 
+    /// As [`Wire::run`], for an answer that may go on for ever and is silent for a while at most.
+    fn run_long(
+        &self,
+        url: &str,
+        request: Result<Request<()>, ureq::http::Error>,
+    ) -> Result<Response<Body>, Failure> {
+        let long = |request| {
+            let config = self.agent.configure_request(request);
+            let config = config.timeout_global(None).timeout_per_read(Some(SILENCE));
+            config.build()
+        };
+        self.run(url, request.map(long))
+    }
+
     fn run(
         &self,
         url: &str,
@@ -621,6 +663,13 @@ impl Wire {
 fn read_body(url: &str, response: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
     body.read_to_vec().map_err(|error| unreachable(url, &error))
+}
+
+fn failed(url: &str, status: StatusCode, body: &[u8]) -> Failure {
+    match serde_json::from_slice(body) {
+        Ok(problem) => refused(problem),
+        Err(_) => unexpected(url, status.as_u16(), body),
+    }
 }
 
 fn refused(problem: Problem) -> Failure {

@@ -3,14 +3,18 @@
 
 use super::problem;
 use super::request::Manners;
-use crate::admin::{self, Answer, Failure};
+use crate::admin::{self, Answer, Failure, Pieces};
 use crate::app::App;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
 use actix_web::http::{StatusCode, Uri};
-use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Where the admin API is, below the path of the issuer.
 const PATH: &str = "/api/v1";
@@ -116,9 +120,33 @@ fn response(answer: Answer) -> HttpResponse {
     if let Some(location) = answer.location {
         response.insert_header((LOCATION, location));
     }
+    if let Some(pieces) = answer.stream {
+        return response
+            .content_type(answer.media.as_str())
+            .body(BoxBody::new(Streamed(pieces)));
+    }
     match answer.body {
         Some(body) => response.content_type(answer.media.as_str()).body(body),
         None => response.finish(),
+    }
+}
+
+/// A body that comes in pieces, until there are no more.
+struct Streamed(Pieces);
+
+impl MessageBody for Streamed {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let piece = self.0.poll_next(context);
+        piece.map(|piece| piece.map(|bytes| Ok(bytes.into())))
     }
 }
 

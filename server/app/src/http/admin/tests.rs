@@ -2088,7 +2088,9 @@ async fn a_past_state_answers_the_same_bytes_for_ever() {
 #[actix_web::test]
 async fn everything_in_the_table_can_be_reached() {
     let world = World::new().await;
-    for route in routes() {
+    // A stream has no end: `audit.rs` reads from it.
+    let ending = |route: &&crate::admin::Route| route.kind != crate::admin::Kind::Stream;
+    for route in routes().iter().filter(ending) {
         let path = filled(route.path, "x");
         let body = Some(body_of(route.operation)).filter(|_| route.body.is_some());
         let answer = world

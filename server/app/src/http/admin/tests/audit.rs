@@ -2,8 +2,12 @@
 //! events.
 
 use super::{Answer, Job, World, bad, good, text};
-use actix_web::http::StatusCode;
+use crate::admin::{Kind, routes};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::TestRequest;
 use serde_json::{Value, json};
+use std::pin::Pin;
 use std::time::Duration;
 use writ_core::{ManagementScope, TokenProfile};
 
@@ -338,4 +342,303 @@ async fn authentication_failures_are_counted_by_kind() {
     let found = walked(&world, "/authentication-failures?limit=4").await;
     assert_eq!(found.len(), all.len() + 1);
     assert_eq!(found[..all.len()], all);
+}
+
+/// A stream of events, as a client reads it.
+struct Following {
+    body: Pin<Box<BoxBody>>,
+    text: String,
+}
+
+impl Following {
+    async fn open(world: &World, token: &str, query: &str, seen: Option<&str>) -> Self {
+        let mut request = TestRequest::with_uri(&format!("/api/v1/events/stream{query}"))
+            .insert_header(("authorization", format!("Bearer {token}")));
+        if let Some(seen) = seen {
+            request = request.insert_header(("last-event-id", seen.to_owned()));
+        }
+        let response = world.server.begin(request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap();
+        assert_eq!(header("content-type"), "text/event-stream");
+        assert_eq!(header("cache-control"), "no-store");
+        Self {
+            body: Box::pin(response.into_body()),
+            text: String::new(),
+        }
+    }
+
+    /// Reads a piece; whether there was one.
+    async fn piece(&mut self) -> bool {
+        let limit = Duration::from_secs(20);
+        let next = std::future::poll_fn(|context| self.body.as_mut().poll_next(context));
+        match tokio::time::timeout(limit, next).await.unwrap() {
+            Some(piece) => {
+                self.text
+                    .push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn until(&mut self, found: &str) {
+        while !self.text.contains(found) {
+            assert!(self.piece().await, "ended without {found}: {}", self.text);
+        }
+    }
+
+    async fn end(mut self) -> String {
+        while self.piece().await {}
+        self.text
+    }
+
+    /// The events of what came so far, each with its id and kind checked.
+    fn events(&self) -> Vec<Value> {
+        let messages = self.text.split_terminator("\n\n");
+        let events = messages.filter(|message| message.contains("\nevent: "));
+        let event = |message: &str| {
+            let lines: Vec<_> = message
+                .lines()
+                .map(|line| line.split_once(": ").unwrap())
+                .collect();
+            let [("id", id), ("event", kind), ("data", data)] = lines[..] else {
+                panic!("{message}");
+            };
+            let event: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(event["position"].to_string(), id);
+            assert_eq!(event["event"]["kind"], kind);
+            event
+        };
+        events.map(event).collect()
+    }
+}
+
+#[actix_web::test]
+async fn a_stream_goes_on_where_it_was_left() {
+    let world = World::new().await;
+    let head = world.server.head();
+    let last = (head - 1).to_string();
+    let all = good(&world.get("/events?limit=200").await, 200)["items"].clone();
+    let all = all.as_array().unwrap();
+
+    let mut whole = Following::open(&world, &world.token, "?from=0", None).await;
+    whole.until(&format!("id: {last}\n")).await;
+    assert_eq!(&whole.events(), all);
+    // A browser says the last position that it saw and the query that it began with.
+    let mut rest = Following::open(&world, &world.token, "?from=0", Some("2")).await;
+    rest.until(&format!("id: {last}\nevent")).await;
+    assert_eq!(rest.events(), all[3..]);
+    let mut new = Following::open(&world, &world.token, "", Some("")).await;
+    new.until(": nothing new\n\n").await;
+    assert!(
+        new.text.starts_with(&format!("id: {last}\nretry: ")),
+        "{}",
+        new.text
+    );
+    let mut future =
+        Following::open(&world, &world.token, &format!("?from={}", head + 1), None).await;
+
+    for name in ["one", "two"] {
+        good(&world.post("/roles", json!({ "name": name })).await, 201);
+    }
+    let next = (head + 1).to_string();
+    for stream in [&mut whole, &mut rest, &mut new, &mut future] {
+        stream
+            .until(&format!("id: {next}\nevent: role.created\n"))
+            .await;
+    }
+    assert_eq!(whole.events().len(), all.len() + 2);
+    assert_eq!(rest.events().len(), all.len() - 1);
+    assert_eq!(new.events().len(), 2);
+    assert_eq!(future.events().len(), 1);
+    assert_eq!(new.events()[0]["event"]["data"]["name"], "one");
+
+    for (query, header, code) in [
+        ("?from=x", None, "query_malformed"),
+        ("?as_of=1", None, "query_malformed"),
+        ("", Some("x"), "header_malformed"),
+        ("", Some("-1"), "header_malformed"),
+    ] {
+        let headers: Vec<_> = header
+            .map(|value| ("last-event-id", value))
+            .into_iter()
+            .collect();
+        let path = format!("/events/stream{query}");
+        bad(
+            &world.send("GET", &path, &headers, Value::Null).await,
+            400,
+            code,
+        );
+    }
+
+    // A server that is about to stop has no streams, and none begins.
+    world.server.app.drain();
+    for stream in [whole, rest, new, future] {
+        stream.end().await;
+    }
+    let late = Following::open(&world, &world.token, "?from=0", None).await;
+    assert!(late.end().await.matches("event: ").count() <= all.len() + 2);
+}
+
+#[actix_web::test]
+async fn a_stream_ends_with_the_permission_to_read() {
+    let world = World::new().await;
+    let id = |token: &str| world.server.app.validate_token(token).unwrap();
+    let audit = [ManagementScope::AuditRead, ManagementScope::RolesRead];
+    for (what, path, body) in [
+        ("disabled", "", json!({ "enabled": false })),
+        ("cut", "/revoke-tokens", Value::Null),
+        (
+            "less",
+            "/authorized-apis/urn%3Awrit%3Amanagement",
+            json!({ "scopes": ["writ:roles:read"] }),
+        ),
+        ("revoked", "", Value::Null),
+    ] {
+        let token = world.administrator(&audit).await;
+        let token_of = id(&token);
+        let application = token_of.application;
+        let mut stream = Following::open(&world, &token, "", None).await;
+        stream.until("retry").await;
+        good(&world.post("/roles", json!({ "name": what })).await, 201);
+        stream.until("role.created").await;
+        let path = format!("/applications/{application}{path}");
+        match what {
+            "revoked" => {
+                let body = json!({ "jti": token_of.claims.jti, "application": application });
+                good(&world.post("/tokens/revoke", body).await, 204);
+            }
+            "cut" => drop(good(&world.post(&path, body).await, 200)),
+            _ => drop(good(&world.patch(&path, body).await, 200)),
+        }
+        // The change itself is not shown any more.
+        let text = stream.end().await;
+        assert_eq!(text.matches("event: ").count(), 1, "{what}: {text}");
+    }
+    let token = world.administrator(&audit).await;
+    let mut stream = Following::open(&world, &token, "", None).await;
+    stream.until("nothing new").await;
+    world.server.clock.advance(Duration::from_secs(3_600));
+    stream.end().await;
+}
+
+#[actix_web::test]
+async fn there_are_so_many_streams_at_most() {
+    let world = World::new().await;
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        open.push(Following::open(&world, &world.token, "", None).await);
+    }
+    let refused = world.get("/events/stream").await;
+    bad(&refused, 503, "busy");
+    assert_eq!(refused.header("retry-after"), "1");
+    // One that its client leaves makes room.
+    drop(open.pop());
+    let freed = async {
+        loop {
+            if world.server.app.streams.free() == 1 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed)
+        .await
+        .unwrap();
+    Following::open(&world, &world.token, "", None)
+        .await
+        .until("retry")
+        .await;
+    good(&world.get("/events").await, 200);
+}
+
+/// The role of an auditor, as the README makes it: reads all there is, and changes nothing.
+#[actix_web::test]
+async fn an_auditor_reads_everything_and_changes_nothing() {
+    let world = World::new().await;
+    world.courses().await;
+    let (path, id) = world.job("Job").await;
+    let reading: Vec<ManagementScope> = ManagementScope::ALL
+        .iter()
+        .copied()
+        .filter(|scope| scope.as_str().ends_with(":read"))
+        .collect();
+    let token = world.administrator(&reading).await;
+    let own = world.server.app.validate_token(&token).unwrap().application;
+    let auditor = World {
+        server: world.server,
+        token,
+    };
+    for path in [
+        "/events",
+        "/issuances",
+        "/authentication-failures",
+        "/applications",
+        "/api-resources",
+        "/roles",
+        "/settings",
+        "/signing-keys",
+        "/policies",
+        "/policy-bindings",
+        &path,
+        &format!("{path}/secrets"),
+        &format!("{path}/authorized-apis"),
+    ] {
+        assert_eq!(auditor.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    let mut stream = Following::open(&auditor, &auditor.token, "?from=0", None).await;
+    stream.until("application.created").await;
+
+    let head = auditor.server.head();
+    let (mut reads, mut changes) = (0, 0);
+    for route in routes() {
+        // Its own application too: nobody makes more of themselves.
+        for id in [id.clone(), own.to_string()] {
+            let with = match route.path {
+                path if path.starts_with("/api-resources") => "api_1",
+                path if path.starts_with("/roles") => "role_1",
+                path if path.starts_with("/policy-bindings") => "binding_1",
+                path if path.starts_with("/policies") => super::DIGEST,
+                path if path.starts_with("/applications") => &id,
+                _ => "x",
+            };
+            let path =
+                super::filled(route.path, with).replace(&format!("roles/{id}"), "roles/role_1");
+            let path = path.replace(&format!("authorized-apis/{id}"), "authorized-apis/api_0");
+            let path = match route.operation {
+                "getProof" => format!("{path}?position=0"),
+                "getConsistency" => format!("{path}?old_size=1"),
+                _ => path,
+            };
+            let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+            let body = Some(super::body_of(route.operation)).filter(|_| route.body.is_some());
+            let answer = match (route.kind, route.operation) {
+                (Kind::Stream, _) => continue,
+                (_, "uploadPolicy") => {
+                    let module = writ_sandbox::testkit::honest();
+                    auditor.server.upload(&auditor.token, module).await
+                }
+                _ => {
+                    auditor
+                        .server
+                        .call(&auditor.token, method, &path, &[], body)
+                        .await
+                }
+            };
+            match route.kind {
+                Kind::Change { .. } => {
+                    bad(&answer, 403, "scope_missing");
+                    changes += 1;
+                }
+                Kind::Read | Kind::Live | Kind::Records | Kind::Stream | Kind::Document => {
+                    let status = answer.status.as_u16();
+                    assert!(matches!(status, 200 | 404), "{}: {status}", route.operation);
+                    reads += 1;
+                }
+            }
+        }
+    }
+    assert!(reads > 30 && changes > 50, "{reads} {changes}");
+    assert_eq!(auditor.server.head(), head);
 }
