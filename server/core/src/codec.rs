@@ -131,7 +131,12 @@ pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, EncodeError> {
 /// When they are damaged, or of a kind or version that this code does not know.
 pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError> {
     let damaged = |source| DecodeError::Damaged { position, source };
-    let envelope: Envelope<'_> = match serde_json::from_slice(bytes) {
+    // As text: what was looked at once as a whole is not looked at again, string by string.
+    let read = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    };
+    let envelope: Envelope<'_> = match read {
         Ok(envelope) => envelope,
         // A newer envelope may have members that this one lacks: that is no damage.
         Err(source) => match serde_json::from_slice::<NewerEnvelope<'_>>(bytes) {
@@ -172,6 +177,29 @@ pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError>
     })
 }
 
+/// Reads what has a text as its form, without a copy of the text.
+pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    struct Text<T>(std::marker::PhantomData<T>);
+
+    impl<T: std::str::FromStr<Err: std::fmt::Display>> serde::de::Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(std::marker::PhantomData))
+}
+
 /// 32 bytes as 64 lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8; 32]) -> String {
@@ -204,7 +232,19 @@ pub fn from_hex(text: &str) -> Option<[u8; 32]> {
 
 /// 32 bytes as lower-case hexadecimal in JSON: for `#[serde(with = …)]`.
 pub mod hex32 {
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserializer, Serializer};
+
+    struct Hex([u8; 32]);
+
+    impl std::str::FromStr for Hex {
+        type Err = &'static str;
+
+        fn from_str(text: &str) -> Result<Self, &'static str> {
+            super::from_hex(text)
+                .map(Self)
+                .ok_or("not 64 hexadecimal digits")
+        }
+    }
 
     /// As 64 digits.
     ///
@@ -219,8 +259,7 @@ pub mod hex32 {
     /// # Errors
     /// When they are not.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        super::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))
+        super::from_text(deserializer).map(|Hex(bytes)| bytes)
     }
 }
 

@@ -86,8 +86,7 @@ impl FromStr for Kid {
 
 impl<'de> Deserialize<'de> for Kid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::codec::from_text(deserializer)
     }
 }
 

@@ -57,8 +57,7 @@ impl FromStr for ScopeName {
 
 impl<'de> Deserialize<'de> for ScopeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::codec::from_text(deserializer)
     }
 }
 

@@ -14,6 +14,8 @@ pub const BATCH_BYTES: usize = 1 << 20;
 pub const QUEUED_COMMANDS: usize = 8_192;
 /// Most events in one read of the log.
 pub const READ_EVENTS: usize = 4_096;
+/// Most events in one read of a replay: as many as stay in a processor's cache until they are applied.
+pub const REPLAY_EVENTS: usize = 512;
 /// How many decoded reads a replay may be ahead of applying them.
 pub const REPLAY_AHEAD: usize = 4;
 /// Most bytes in one read of the log: what a slow follower keeps in memory.

@@ -70,22 +70,28 @@ impl Tree {
     /// The root. That of an empty tree is the hash of nothing.
     #[must_use]
     pub fn root(&self) -> Hash {
-        let mut edge = self.edge.iter().rev();
-        match edge.next() {
-            None => Sha256::digest([]).into(),
-            Some(last) => edge.fold(*last, |right, left| node_hash(left, &right)),
-        }
+        root_of(self.edge.iter())
+    }
+}
+
+/// The root over full subtrees, largest first. That of no tree is the hash of nothing.
+fn root_of<'a>(subtrees: impl DoubleEndedIterator<Item = &'a Hash>) -> Hash {
+    let mut edge = subtrees.rev();
+    match edge.next() {
+        None => Sha256::digest([]).into(),
+        Some(last) => edge.fold(*last, |right, left| node_hash(left, &right)),
     }
 }
 
 /// A tree that can prove things.
 #[derive(Clone, Debug, Default)]
 pub struct LogTree {
-    all: Tree,
-    /// The tree of the leaves since the last full tile.
-    partial: Tree,
     /// The roots of the full tiles.
     tiles: Vec<Hash>,
+    /// The tree whose leaves these are.
+    full: Tree,
+    /// The tree of the leaves since the last full tile.
+    partial: Tree,
 }
 
 /// Why there is no proof.
@@ -105,23 +111,24 @@ pub enum ProofError<E> {
 impl LogTree {
     /// Adds a leaf with this [`leaf_hash`].
     pub fn push_hash(&mut self, hash: Hash) {
-        self.all.push_hash(hash);
         self.partial.push_hash(hash);
         if self.partial.size() == TILE {
-            self.tiles.push(std::mem::take(&mut self.partial).root());
+            let root = std::mem::take(&mut self.partial).root();
+            self.tiles.push(root);
+            self.full.push_hash(root);
         }
     }
 
     /// How many leaves it has.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.all.size()
+        self.full.size() * TILE + self.partial.size()
     }
 
     /// The root.
     #[must_use]
     pub fn root(&self) -> Hash {
-        self.all.root()
+        root_of(self.full.edge.iter().chain(&self.partial.edge))
     }
 
     /// The root it had at a size. `leaves` answers the hashes of a range of leaves, at most

@@ -327,7 +327,7 @@ fn each_batch(
             .spawn_scoped(scope, move || {
                 let mut next = 0;
                 loop {
-                    let read = engine.read(next, limits::READ_EVENTS, limits::READ_BYTES);
+                    let read = engine.read(next, limits::REPLAY_EVENTS, limits::READ_BYTES);
                     let batch = read.map(|events| {
                         let hashed = |(position, bytes): (u64, Vec<u8>)| {
                             let hash = leaf_hash(&bytes);

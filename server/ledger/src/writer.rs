@@ -124,7 +124,7 @@ pub(crate) fn replay(
             .spawn_scoped(scope, move || {
                 let mut from = first;
                 loop {
-                    let events = read_decoded(engine, from, limits::READ_EVENTS);
+                    let events = read_decoded(engine, from, limits::REPLAY_EVENTS);
                     let read = events.as_ref().map_or(0, Vec::len);
                     from += read as u64;
                     // An error to send means that the other side has given up.
