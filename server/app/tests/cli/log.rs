@@ -2,7 +2,7 @@
 //! are changed through the database itself, as by someone who has the file and knows what is in it;
 //! once also bit by bit.
 
-use super::{Run, program, text, writ};
+use super::{PATIENCE, Run, program, text, writ};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::Value;
 use std::fs;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use writ::app::App;
 use writ::bootstrap::{self, InitOptions, Surroundings};
-use writ::clock::{SystemClock, SystemRandom};
+use writ::clock::{Stopwatch, SystemClock, SystemRandom};
 use writ::config::{Config, Issuer};
 use writ_core::{Actor, Command, Submission};
 use writ_ledger::note::Vkey;
 use writ_ledger::witness;
-use writ_ledger::{Checkpoints, Reserve, Witness};
+use writ_ledger::{Checkpoints, Fault, Reserve, Witness};
 use writ_sandbox::SandboxConfig;
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -33,7 +33,23 @@ fn config(data_dir: PathBuf) -> Config {
     config
 }
 
+/// Opens it, as soon as the lock is free: a program that another test starts at this moment has every
+/// open file for an instant, locks included.
 fn open(config: &Config) -> Result<App, bootstrap::BootstrapError> {
+    let watch = Stopwatch::start();
+    loop {
+        match try_open(config) {
+            Err(bootstrap::BootstrapError::Disk(Fault::InUse { .. }))
+                if watch.elapsed() < PATIENCE =>
+            {
+                std::thread::yield_now();
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open(config: &Config) -> Result<App, bootstrap::BootstrapError> {
     let surroundings = Surroundings {
         issuer: config.issuer.clone().unwrap(),
         clock: Arc::new(SystemClock),

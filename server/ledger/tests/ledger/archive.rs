@@ -176,7 +176,7 @@ fn a_damaged_archive_is_refused_and_says_how() {
             "{refused}"
         );
     }
-    let mut changed = whole.clone();
+    let mut changed = whole;
     let at = changed.windows(6).position(|w| w == b"role 7").unwrap();
     changed[at + 5] = b'8';
     std::fs::write(&lines, changed).unwrap();
