@@ -8,6 +8,7 @@
 mod api_resource;
 mod application;
 mod audit;
+mod change;
 mod explanation;
 mod key;
 mod policy;
@@ -17,6 +18,7 @@ mod token;
 pub use api_resource::*;
 pub use application::*;
 pub use audit::*;
+pub use change::*;
 pub use explanation::*;
 pub use key::*;
 pub use policy::*;

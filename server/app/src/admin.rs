@@ -12,6 +12,7 @@ mod authentication_failures;
 mod body;
 mod call;
 mod change;
+mod changes;
 mod events;
 mod explanations;
 mod failure;
@@ -32,6 +33,7 @@ mod settings;
 mod signing_keys;
 mod stream;
 mod tokens;
+mod views;
 
 pub use call::{Answer, Call};
 pub use failure::Failure;
@@ -42,6 +44,7 @@ pub(crate) use policies::judgement_view;
 pub use routes::{Kind, Media, Method, Parameter, Route, routes};
 pub use stream::Pieces;
 pub(crate) use stream::Streams;
+pub(crate) use views::entity_view;
 
 /// What becomes of a call.
 pub type Outcome = Result<Answer, Failure>;

@@ -7,6 +7,7 @@
 
 mod again;
 pub mod backtest;
+pub mod diff;
 mod differences;
 mod evidence;
 mod explain;

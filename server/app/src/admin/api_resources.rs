@@ -178,7 +178,7 @@ fn new_scope((i, asked): (usize, &api::Scope)) -> Result<NewScope, Failure> {
     })
 }
 
-fn view(api: &ApiResource) -> api::ApiResource {
+pub(super) fn view(api: &ApiResource) -> api::ApiResource {
     let mut scopes: Vec<api::Scope> = api.scopes().map(|(_, scope)| scope_view(scope)).collect();
     scopes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     api::ApiResource {

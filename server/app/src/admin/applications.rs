@@ -137,7 +137,7 @@ fn token_settings(asked: &api::TokenSettings) -> Result<TokenSettings, Failure> 
     })
 }
 
-fn view(index: &Index, app: &Application) -> api::Application {
+pub(super) fn view(index: &Index, app: &Application) -> api::Application {
     let usual = TokenSettings::default();
     let settings = app.token_settings.as_deref().unwrap_or(&usual);
     let audience = AUDIENCES

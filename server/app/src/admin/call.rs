@@ -1,7 +1,7 @@
 //! One call: what was asked and by whom, parsed; and the answer to it.
 
 use super::failure::{Failure, shortened};
-use super::query::Query;
+use super::query::{Query, number};
 use super::{Media, Outcome, Pieces, Route, body};
 use crate::token::ValidatedToken;
 use serde::Serialize;
@@ -22,6 +22,22 @@ pub(super) enum AsOf {
     Position(Position),
     /// After the last event up to this moment.
     Time(Millis),
+}
+
+/// Reads the position or time in a parameter.
+///
+/// # Errors
+/// It is neither.
+pub(super) fn as_of(parameter: &'static str, value: &str) -> Result<AsOf, Failure> {
+    if let Some(position) = number(value) {
+        return Ok(AsOf::Position(Position(position)));
+    }
+    // In a query a plus is a space; a time has no other use for one.
+    let time = value.replace(' ', "+").parse().map(AsOf::Time);
+    time.map_err(|error| {
+        let detail = format!("{parameter} is not a position, and {error}");
+        Failure::malformed("as_of_invalid", detail)
+    })
 }
 
 /// The version that a change expects (`If-Match`, RFC 9110 §13.1.1).
@@ -356,5 +372,22 @@ impl Answer {
     /// With the index it was read from.
     pub(super) fn from(self, index: &Index) -> Outcome {
         self.at(index.head().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_time_or_a_position() {
+        assert_eq!(as_of("as_of", "17").unwrap(), AsOf::Position(Position(17)));
+        let noon = AsOf::Time(Millis(1_772_528_400_000));
+        assert_eq!(as_of("as_of", "2026-03-03T09:00:00Z").unwrap(), noon);
+        assert_eq!(as_of("as_of", "2026-03-03T10:00:00 01:00").unwrap(), noon);
+        for bad in ["", "-1", "now", "2026-03-03", "18446744073709551616"] {
+            assert!(as_of("as_of", bad).is_err(), "{bad}");
+        }
     }
 }

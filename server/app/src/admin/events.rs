@@ -72,7 +72,7 @@ fn from(call: &Call) -> Result<u64, Failure> {
     })
 }
 
-fn entity(text: &str) -> Result<Entity, Failure> {
+pub(super) fn entity(text: &str) -> Result<Entity, Failure> {
     text.parse().map_err(|_| {
         let detail =
             "the query parameter entity must be such as application/{id}, role/{id}, settings";

@@ -1,6 +1,6 @@
 //! The way in: which route, who calls, what query and headers say; and then the handler.
 
-use super::call::{AsOf, Call, Caller, Headers, IfMatch};
+use super::call::{Call, Caller, Headers, IfMatch, as_of};
 use super::query::{Query, number};
 use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
 use crate::app::App;
@@ -58,7 +58,10 @@ pub fn open(app: &App, request: &Request<'_>) -> Result<Call, Failure> {
         base: request.base.to_owned(),
         caller,
         path: parameters,
-        as_of: query.get("as_of").map(as_of).transpose()?,
+        as_of: query
+            .get("as_of")
+            .map(|at| as_of("as_of", at))
+            .transpose()?,
         query,
         headers: headers(request, route)?,
         target: format!(
@@ -282,36 +285,10 @@ fn last_event_id(value: &str) -> Result<Position, Failure> {
     position.ok_or_else(|| header_malformed("Last-Event-ID must be a position"))
 }
 
-fn as_of(value: &str) -> Result<AsOf, Failure> {
-    if let Some(position) = number(value) {
-        return Ok(AsOf::Position(Position(position)));
-    }
-    // In a query a plus is a space; a time has no other use for one.
-    let time = value.replace(' ', "+").parse().map(AsOf::Time);
-    time.map_err(|error| {
-        Failure::malformed(
-            "as_of_invalid",
-            format!("as_of is not a position, and {error}"),
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use writ_core::Millis;
-
-    #[test]
-    fn a_time_or_a_position() {
-        assert_eq!(as_of("17").unwrap(), AsOf::Position(Position(17)));
-        let noon = AsOf::Time(Millis(1_772_528_400_000));
-        assert_eq!(as_of("2026-03-03T09:00:00Z").unwrap(), noon);
-        assert_eq!(as_of("2026-03-03T10:00:00 01:00").unwrap(), noon);
-        for bad in ["", "-1", "now", "2026-03-03", "18446744073709551616"] {
-            assert!(as_of(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn conditions_are_strong() {

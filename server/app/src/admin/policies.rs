@@ -417,7 +417,7 @@ fn json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn view(policy: &Policy) -> api::Policy {
+pub(super) fn view(policy: &Policy) -> api::Policy {
     let said = &policy.descriptor;
     api::Policy {
         digest: policy.digest.to_string(),
@@ -451,7 +451,7 @@ fn parameter(parameter: &PolicyParameter) -> api::PolicySetting {
     }
 }
 
-fn binding_view(index: &Index, binding: &PolicyBinding) -> api::PolicyBinding {
+pub(super) fn binding_view(index: &Index, binding: &PolicyBinding) -> api::PolicyBinding {
     let mode = MODES.iter().find(|(_, mode)| *mode == binding.mode);
     let judgement = |judgement: &Judgement| judgement_view(index, judgement);
     api::PolicyBinding {

@@ -24,15 +24,24 @@ pub(super) async fn index(app: &Arc<App>, call: &Call) -> Result<Arc<Index>, Fai
     }
 }
 
-/// The index as of a position. A past state is replayed from the disk: one at a time, and nobody
-/// waits for long.
+/// The index as of a position.
 pub(super) async fn index_at(app: &Arc<App>, position: Position) -> Result<Arc<Index>, Failure> {
-    let turn = tokio::time::timeout(WAIT * 4, app.replays.acquire()).await;
-    let _turn = turn.map_err(|_| Failure::Unreadable(Fault::Overloaded { queued: 1 }))?;
+    let _turn = replay_turn(app).await?;
     blocking(app, move |app| {
-        app.ledger.index_as_of(position)?.ok_or_else(in_the_future)
+        let index = app.ledger.index_as_of(position)?;
+        index.ok_or_else(|| in_the_future("as_of"))
     })
     .await
+}
+
+/// Leave to replay a past state from the disk: one at a time, and nobody waits for long.
+///
+/// # Errors
+/// Others replay.
+pub(super) async fn replay_turn(app: &App) -> Result<SemaphorePermit<'_>, Failure> {
+    let turn = tokio::time::timeout(WAIT * 4, app.replays.acquire()).await;
+    let turn = turn.ok().and_then(Result::ok);
+    turn.ok_or(Failure::Unreadable(Fault::Overloaded { queued: 1 }))
 }
 
 /// The position that a call reads as of, if it says one.
@@ -40,20 +49,34 @@ pub(super) async fn index_at(app: &Arc<App>, position: Position) -> Result<Arc<I
 /// # Errors
 /// `as_of` is in the future, or before the log began.
 pub(super) async fn position(app: &Arc<App>, call: &Call) -> Result<Option<Position>, Failure> {
-    match call.as_of {
-        None => Ok(None),
-        Some(AsOf::Position(position)) if position >= app.index().next_position() => {
-            Err(in_the_future())
+    let Some(as_of) = call.as_of else {
+        return Ok(None);
+    };
+    let before = || Failure::malformed("as_of_invalid", "as_of is before the log began");
+    let found = position_at(app, "as_of", as_of).await?;
+    found.map(Some).ok_or_else(before)
+}
+
+/// The position that a position or time in a parameter means; nothing for a time before the log.
+///
+/// # Errors
+/// It is in the future.
+pub(super) async fn position_at(
+    app: &Arc<App>,
+    parameter: &'static str,
+    at: AsOf,
+) -> Result<Option<Position>, Failure> {
+    match at {
+        AsOf::Position(position) if position >= app.index().next_position() => {
+            Err(in_the_future(parameter))
         }
-        Some(AsOf::Position(position)) => Ok(Some(position)),
+        AsOf::Position(position) => Ok(Some(position)),
         // In a millisecond that is not over yet, more can happen.
-        Some(AsOf::Time(time)) if time >= app.now() => Err(in_the_future()),
-        Some(AsOf::Time(time)) => {
+        AsOf::Time(time) if time >= app.now() => Err(in_the_future(parameter)),
+        AsOf::Time(time) => {
             // What was decided in that moment may still be on its way to the disk.
             app.ledger.catch_up().await.map_err(Failure::Unreadable)?;
-            let found = blocking(app, move |app| Ok(app.ledger.position_at(time)?)).await?;
-            let before = || Failure::malformed("as_of_invalid", "as_of is before the log began");
-            found.map(Some).ok_or_else(before)
+            blocking(app, move |app| Ok(app.ledger.position_at(time)?)).await
         }
     }
 }
@@ -99,9 +122,7 @@ pub(super) async fn wait_for(app: &App, wanted: Position) -> Result<(), Failure>
     }
 }
 
-fn in_the_future() -> Failure {
-    Failure::malformed(
-        "as_of_invalid",
-        "as_of is in the future: there is no answer to it yet",
-    )
+fn in_the_future(parameter: &'static str) -> Failure {
+    let detail = format!("{parameter} is in the future: there is no answer to it yet");
+    Failure::malformed("as_of_invalid", detail)
 }

@@ -81,7 +81,7 @@ fn changed(receipt: &Receipt, id: RoleId) -> Outcome {
         .at(receipt.position())
 }
 
-fn view(index: &Index, role: &Role) -> api::Role {
+pub(super) fn view(index: &Index, role: &Role) -> api::Role {
     api::Role {
         id: role.id.to_string(),
         name: role.name.to_string(),

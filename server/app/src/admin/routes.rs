@@ -3,9 +3,9 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, authentication_failures, events, explanations,
-    grants, issuances, log, openapi, policies, roles, secrets, settings, signing_keys, stream,
-    tokens,
+    Call, Outcome, api_resources, applications, authentication_failures, changes, events,
+    explanations, grants, issuances, log, openapi, policies, roles, secrets, settings,
+    signing_keys, stream, tokens,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -322,6 +322,17 @@ const ENTITY: Parameter = Parameter {
                   `role/role_3`, `settings`.",
     schema: "string",
 };
+const CHANGED_FROM: Parameter = Parameter {
+    name: "from",
+    description: "The state before, as a position or an RFC 3339 time: changes after it are \
+                  answered. The `next` of the page before is one. Where absent: all changes.",
+    schema: "string",
+};
+const ACTOR: Parameter = Parameter {
+    name: "actor",
+    description: "Only changes by it: an application's id, `operator/{id}` or `system/{id}`.",
+    schema: "string",
+};
 const POSITION: Parameter = Parameter {
     name: "position",
     description: "The event's place in the log.",
@@ -587,11 +598,16 @@ fn key_and_log_routes() -> Vec<Route> {
 }
 
 fn audit_routes() -> Vec<Route> {
+    let audit = Some(S::AuditRead);
     vec![
-        route!(Get "/issuances/{jti}/explanation" "explainIssuance" Some(S::AuditRead), READ, 200,
+        route!(Get "/issuances/{jti}/explanation" "explainIssuance" audit, READ, 200,
             explanations::show,
             "Explains a recorded token decision: makes it again and compares, bit for bit")
         .answers::<api::Explanation>(),
+        route!(Get "/events/changes" "listChanges" audit, READ, 200, changes::list,
+            "Says what changed between two states of the log, event by event; `as_of` is the later")
+        .query(&[CHANGED_FROM, LIMIT, ENTITY, ACTOR])
+        .answers::<api::Changes>(),
     ]
 }
 
@@ -652,6 +668,7 @@ fn table() -> Vec<Route> {
         secret_and_grant_routes(),
         role_and_setting_routes(),
         key_and_log_routes(),
+        audit_routes(),
         policy_routes(),
         audit_routes(),
     ]

@@ -68,7 +68,7 @@ fn parse(asked: &api::Settings) -> Result<SettingsChange, Failure> {
     })
 }
 
-fn view(settings: &Settings) -> api::Settings {
+pub(super) fn view(settings: &Settings) -> api::Settings {
     fn name<T: PartialEq>(choices: &[(&str, T)], value: &T) -> Option<String> {
         choices
             .iter()

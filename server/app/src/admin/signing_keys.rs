@@ -175,7 +175,7 @@ fn changed(receipt: &Receipt, kid: &Kid) -> Outcome {
         .at(receipt.position())
 }
 
-fn view(key: &SigningKey) -> api::SigningKey {
+pub(super) fn view(key: &SigningKey) -> api::SigningKey {
     let (state, active_since, published_until) = match key.state {
         KeyState::Published => ("published", None, None),
         KeyState::Active { since } => ("active", Some(since), None),

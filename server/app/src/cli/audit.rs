@@ -3,6 +3,7 @@
 
 mod backtest;
 mod check;
+mod diff;
 mod explain;
 mod export;
 mod replay;
@@ -24,6 +25,8 @@ pub enum Audit {
     Checkpoint(check::ShowCheckpoint),
     Explain(Box<explain::Explain>),
     Backtest(Box<backtest::Backtest>),
+    Diff(diff::Diff),
+    History(diff::History),
 }
 
 impl Audit {
@@ -39,6 +42,8 @@ impl Audit {
             Self::Checkpoint(verb) => verb.run(out),
             Self::Explain(verb) => verb.run(out),
             Self::Backtest(verb) => verb.run(out),
+            Self::Diff(verb) => verb.run(out),
+            Self::History(verb) => verb.run(out),
         }
     }
 }

@@ -686,3 +686,52 @@ fn a_running_server_proves_what_is_in_its_log() {
         .run(&["audit", "verify", "--data-dir", "writ-data"])
         .complains(1, "in use by another process");
 }
+
+#[test]
+fn what_changed_is_said_in_words_and_as_json() {
+    let server = super::dev(&["--demo"]);
+    let head = |server: &super::Server| {
+        let events = server.run(&["events", "list", "--json"]).exits(0).stdout;
+        (events.lines().count() - 1).to_string()
+    };
+    let from = head(&server);
+    let made = server.json(&["role", "create", "Clerk"]);
+    let id = text(&made, "/id");
+    server.says(&[
+        "role",
+        "change",
+        id,
+        "--name",
+        "Cashier",
+        "--reason",
+        "a better word",
+    ]);
+    server.says(&["settings", "set", "tokens.lifetime_seconds=600"]);
+    let to = head(&server);
+    let words = server.says(&["audit", "diff", &from, &to]);
+    for said in [
+        "role Clerk created",
+        "Clerk",
+        "Cashier",
+        "a better word",
+        "900",
+        "600",
+    ] {
+        assert!(words.contains(said), "no {said:?} in {words}");
+    }
+    let value = server.json(&["audit", "diff", &from, &to]);
+    let entities = value["entities"].as_array().unwrap();
+    assert_eq!(entities.len(), 2, "{value}");
+    let history = server.says(&["audit", "history", &format!("role/{id}")]);
+    assert!(history.contains("Cashier"), "{history}");
+    // As of then it is called as it was called then.
+    let before = (from.parse::<u64>().unwrap() + 1).to_string();
+    let then = server.json(&["role", "show", id, "--as-of", &before]);
+    assert_eq!(text(&then, "/name"), "Clerk");
+    server
+        .run(&["audit", "diff", &to, &from])
+        .complains(1, "the earlier state comes first");
+    server
+        .run(&["audit", "diff", "soon"])
+        .complains(1, "is not a position");
+}

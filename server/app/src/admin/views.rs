@@ -1,0 +1,34 @@
+//! Any entity as the admin API shows it, for those who compare two states of one.
+
+use super::{api_resources, applications, policies, roles, settings, signing_keys};
+use serde::Serialize;
+use serde_json::Value;
+use writ_core::{Entity, Index};
+
+/// An entity as the admin API shows it; nothing where it is not there, and for what has no past
+/// state to show: the server itself and single tokens. A secret is shown with its application.
+pub(crate) fn entity_view(index: &Index, entity: &Entity) -> Option<Value> {
+    match entity {
+        Entity::ApiResource(id) => index.api(*id).map(|api| json(api_resources::view(api))),
+        Entity::Application(id) | Entity::Secret(id, _) => {
+            let application = index.application(*id)?;
+            Some(json(applications::view(index, application)))
+        }
+        Entity::Policy(digest) => index.policy(*digest).map(|it| json(policies::view(it))),
+        Entity::PolicyBinding(id) => {
+            let binding = index.policy_binding(*id)?;
+            Some(json(policies::binding_view(index, binding)))
+        }
+        Entity::Role(id) => index.role(*id).map(|role| json(roles::view(index, role))),
+        // They are there from the first event on.
+        Entity::Settings => index.head().map(|_| json(settings::view(index.settings()))),
+        Entity::SigningKey(kid) => index
+            .key(kid.as_str())
+            .map(|key| json(signing_keys::view(key))),
+        Entity::Server | Entity::Token(_) => None,
+    }
+}
+
+fn json(view: impl Serialize) -> Value {
+    serde_json::to_value(view).expect("answers are structs with text keys")
+}
