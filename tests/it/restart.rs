@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use writ_tests::{Admin, Application, Writ, poll};
 
 /// GETs of the admin API that are not about entities at a position.
-const NOT_ENTITIES: [&str; 11] = [
+const NOT_ENTITIES: [&str; 12] = [
+    "/access/unused",
     "/authentication-failures",
     "/events",
     "/events/changes",
@@ -291,7 +292,7 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
         .filter(|(path, item)| item.get("get").is_some() && !NOT_ENTITIES.contains(&path.as_str()));
     let paths = gets.flat_map(|(path, _)| match path.replace("api_id", "id").as_str() {
         list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings"
-        | "/policies" | "/policy-bindings" | "/log/index") => vec![list.to_owned()],
+        | "/policies" | "/policy-bindings" | "/log/index" | "/access") => vec![list.to_owned()],
         "/policies/{digest}" => under("/policies", ids("/policies", "digest")),
         "/policies/{digest}/module" => under("/policies", ids("/policies", "digest"))
             .into_iter()

@@ -194,3 +194,97 @@ pub struct AuthenticationFailures {
     /// The last time.
     pub last: String,
 }
+
+/// What one application can get of one API resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Access {
+    /// The application.
+    pub application: String,
+    /// Its name.
+    pub application_name: String,
+    /// Why it gets nothing now: `disabled`, or `no_credential` that works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// The API resource.
+    pub api_resource: String,
+    /// Its identifier.
+    pub identifier: String,
+    /// The scopes that a token can have, before any policy is asked.
+    pub scopes: Vec<String>,
+    /// Through what: `grant`, `roles` (a grant with the mode `rbac`), or `open` (no authorization is
+    /// needed).
+    pub through: String,
+    /// The roles that give any of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleName>,
+}
+
+/// A role by id and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RoleName {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What can be got and was not got since a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnusedAccess {
+    /// The moment.
+    pub since: String,
+    /// When the first record of an issuance is from: nothing is known from before. Absent when there
+    /// is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_from: Option<String>,
+    /// Grants with scopes that were not got.
+    pub grants: Vec<UnusedGrant>,
+    /// Applications that got no token.
+    pub applications: Vec<SilentApplication>,
+    /// Credentials that nobody proved anything with.
+    pub credentials: Vec<UnusedCredential>,
+}
+
+/// A grant with scopes that were not got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnusedGrant {
+    /// What can be got.
+    #[serde(flatten)]
+    pub access: Access,
+    /// What was not.
+    pub unused: Vec<UnusedScope>,
+}
+
+/// A scope that was not got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnusedScope {
+    /// Its name.
+    pub scope: String,
+    /// When it last was, as far as the records reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<String>,
+}
+
+/// An application that got no token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SilentApplication {
+    /// Its id.
+    pub application: String,
+    /// Its name.
+    pub name: String,
+    /// When it last got one, as far as the records reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_token: Option<String>,
+}
+
+/// A credential that was not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnusedCredential {
+    /// Whose it is.
+    pub application: String,
+    /// Which one.
+    pub credential: String,
+    /// When it last was, as far as the records reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<String>,
+}

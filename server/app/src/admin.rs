@@ -6,6 +6,7 @@
 //! then its body is read, then [`run`] does it. Start at `admin/routes.rs`; `change.rs` has what
 //! every change shares, `read.rs` what every read shares.
 
+mod access;
 mod api_resources;
 mod applications;
 mod authentication_failures;

@@ -3,8 +3,10 @@
 //! `verify.rs` holds a data directory against what was signed. `again.rs` makes one decision again, of
 //! its record and the index it rests on; `explain.rs` compares what came of it with what is recorded.
 //! `evidence.rs` is where both come from when no server runs; a server explains from what it has open.
+//! `diff.rs` says what changed, `access.rs` who can get what and what nobody uses.
 //! `backtest.rs` makes many decisions again with something changed.
 
+pub mod access;
 mod again;
 pub mod backtest;
 pub mod diff;

@@ -2,6 +2,7 @@
 //! `cli`; this one knows none of their rules. Results go to standard output and nothing else does;
 //! errors and hints go to standard error.
 
+mod access;
 mod api_resource;
 mod application;
 mod audit;
@@ -88,6 +89,8 @@ enum Noun {
     Policy(policy::Policy),
     Events(events::Events),
     Issuance(issuance::Issuance),
+    /// Access reviews: who can get what, and what of it nobody uses
+    Access(access::Access),
     /// The log itself, at the machine and with the server stopped
     #[command(subcommand)]
     Log(log::Log),
@@ -124,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Policy(verb) => verb.run(out),
         Noun::Events(noun) => noun.run(out),
         Noun::Issuance(noun) => noun.run(out),
+        Noun::Access(noun) => noun.run(out),
         Noun::Log(verb) => verb.run(out),
         Noun::Audit(verb) => verb.run(out),
         Noun::Witness(verb) => verb.run(out),

@@ -3,7 +3,7 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, api_resources, applications, authentication_failures, changes, events,
+    Call, Outcome, access, api_resources, applications, authentication_failures, changes, events,
     explanations, grants, issuances, log, openapi, policies, roles, secrets, settings,
     signing_keys, stream, tokens,
 };
@@ -343,6 +343,21 @@ const OLD_SIZE: Parameter = Parameter {
     description: "How many events the checkpoint is about.",
     schema: "integer",
 };
+const API_RESOURCE: Parameter = Parameter {
+    name: "api_resource",
+    description: "Only of this API resource: its id, or its identifier.",
+    schema: "string",
+};
+const SCOPE: Parameter = Parameter {
+    name: "scope",
+    description: "Only where this scope can be got.",
+    schema: "string",
+};
+const DAYS: Parameter = Parameter {
+    name: "days",
+    description: "For so many days, 1 to 3650.",
+    schema: "integer",
+};
 const REASONS: Parameter = Parameter {
     name: "reasons",
     description: "Whether the texts of reasons are given, as far as they were not deleted.",
@@ -604,6 +619,15 @@ fn audit_routes() -> Vec<Route> {
             explanations::show,
             "Explains a recorded token decision: makes it again and compares, bit for bit")
         .answers::<api::Explanation>(),
+        route!(Get "/access" "reviewAccess" audit, READ, 200, access::list,
+            "Says who can get which scopes, through what; a page that has found less than `limit` \
+             goes on with `next` where there is one")
+        .query(&[LIMIT, AFTER, APPLICATION, API_RESOURCE, SCOPE])
+        .answers::<api::Page<api::Access>>(),
+        route!(Get "/access/unused" "listUnusedAccess" audit, RECORDS, 200, access::unused,
+            "Says what can be got and was not got for days, by the records of issuances")
+        .query(&[DAYS])
+        .answers::<api::UnusedAccess>(),
         route!(Get "/events/changes" "listChanges" audit, READ, 200, changes::list,
             "Says what changed between two states of the log, event by event; `as_of` is the later")
         .query(&[CHANGED_FROM, LIMIT, ENTITY, ACTOR])
@@ -670,7 +694,6 @@ fn table() -> Vec<Route> {
         key_and_log_routes(),
         audit_routes(),
         policy_routes(),
-        audit_routes(),
     ]
     .concat()
 }

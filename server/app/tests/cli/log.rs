@@ -735,3 +735,48 @@ fn what_changed_is_said_in_words_and_as_json() {
         .run(&["audit", "diff", "soon"])
         .complains(1, "is not a position");
 }
+
+#[test]
+fn who_can_get_what_is_reviewed_and_what_nobody_uses() {
+    let server = super::dev(&["--demo"]);
+    server.says(&["token", "get", "--credentials", "writ-data/demo.json"]);
+    let demo = fs::read_to_string(server.path("writ-data/demo.json")).unwrap();
+    let demo: Value = serde_json::from_str(&demo).unwrap();
+    let id = text(&demo, "/client_id");
+    let of_demo = server.json(&["access", "review", "--application", id]);
+    let [only] = &of_demo.as_array().unwrap()[..] else {
+        panic!("{of_demo}");
+    };
+    assert_eq!(text(only, "/through"), "grant");
+    let scopes: Vec<&str> = only["scopes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s.as_str().unwrap())
+        .collect();
+    assert!(scopes.contains(&"courses:publish"), "{of_demo}");
+    let said = server.says(&["access", "review", "--scope", "courses:publish"]);
+    assert!(said.contains(id), "{said}");
+    server.says(&["application", "disable", id]);
+    let disabled = server.json(&["access", "review", "--application", id]);
+    assert_eq!(text(&disabled, "/0/unusable"), "disabled");
+    // As of the first start nobody but the administrator could anything.
+    let then = server.json(&["access", "review", "--as-of", "0"]);
+    assert_eq!(then, serde_json::json!([]));
+
+    let unused = server.json(&["access", "unused", "--days", "1"]);
+    assert!(unused["records_from"].is_string(), "{unused}");
+    let grants = unused["grants"].as_array().unwrap();
+    let of_demo = grants.iter().find(|grant| grant["application"] == id);
+    let left = of_demo.map(|grant| grant["unused"].as_array().unwrap().len());
+    assert!(left.is_none_or(|left| left < scopes.len()), "{unused}");
+    assert!(
+        server
+            .says(&["access", "unused", "--days", "1"])
+            .contains("records reach back")
+    );
+    server.run(&["access", "unused"]).complains(2, "--days");
+    server
+        .run(&["access", "review", "--api-resource", "nope"])
+        .complains(1, "api_resource");
+}

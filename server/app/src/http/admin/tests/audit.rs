@@ -608,6 +608,7 @@ async fn an_auditor_reads_everything_and_changes_nothing() {
             let path = path.replace(&format!("authorized-apis/{id}"), "authorized-apis/api_0");
             let path = match route.operation {
                 "getProof" => format!("{path}?position=0"),
+                "listUnusedAccess" => format!("{path}?days=1"),
                 "getConsistency" => format!("{path}?old_size=1"),
                 _ => path,
             };

@@ -1,0 +1,266 @@
+//! Access reviews: who can get which scopes, through what, and what of it nobody uses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use writ_core::{
+    ApiId, ApiResource, Application, ApplicationId, GrantMode, Index, Millis, RoleId, ScopeName,
+};
+
+/// Through what an application gets the scopes of an API resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// A grant alone.
+    Grant,
+    /// A grant, as far as these roles have its scopes.
+    Roles(Vec<RoleId>),
+    /// Nothing: the API resource needs no authorization.
+    Open,
+}
+
+/// What one application can get of one API resource.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The application.
+    pub application: Arc<Application>,
+    /// The API resource.
+    pub api: Arc<ApiResource>,
+    /// The scopes that a token can have; there can be none, and the token is for the API all the same.
+    pub scopes: Vec<ScopeName>,
+    /// Through what.
+    pub through: Through,
+}
+
+/// Where a review is: after this application and API resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(pub ApplicationId, pub ApiId);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.0, self.1)
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = writ_core::ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (application, api) = text.split_once('/').ok_or(writ_core::ParseIdError)?;
+        Ok(Self(application.parse()?, api.parse()?))
+    }
+}
+
+/// Who can get what, by application and API resource, after a place. Disabled applications are in it:
+/// they could be enabled.
+pub fn review(index: &Index, after: Option<Place>) -> impl Iterator<Item = Access> {
+    let from = after.and_then(|Place(application, _)| index.application(application));
+    let rest = index.applications(after.map(|Place(application, _)| application));
+    from.into_iter().chain(rest).flat_map(move |application| {
+        let after = after.filter(|place| place.0 == application.id);
+        index
+            .apis(after.map(|place| place.1))
+            .filter_map(move |api| access(index, application, api))
+    })
+}
+
+/// What an application can get of an API resource, if anything.
+#[must_use]
+pub fn access(
+    index: &Index,
+    application: &Arc<Application>,
+    api: &Arc<ApiResource>,
+) -> Option<Access> {
+    let (scopes, through) = match application.grant(api.id) {
+        _ if !api.requires_authorization => (api.all_scopes(), Through::Open),
+        None => return None,
+        Some(grant) => {
+            let through = match grant.mode {
+                GrantMode::None => Through::Grant,
+                GrantMode::Rbac => {
+                    let gives = |role: &&RoleId| {
+                        let bits = index.role(**role).and_then(|role| role.scopes.get(&api.id));
+                        bits.is_some_and(|bits| !bits.intersection(&grant.scopes).is_empty())
+                    };
+                    Through::Roles(application.roles.iter().filter(gives).copied().collect())
+                }
+            };
+            (index.granted(application, api.id), through)
+        }
+    };
+    Some(Access {
+        scopes: api.names(&scopes),
+        application: Arc::clone(application),
+        api: Arc::clone(api),
+        through,
+    })
+}
+
+/// Why an application gets nothing now, whatever it may have.
+#[must_use]
+pub fn unusable(application: &Application, now: Millis) -> Option<&'static str> {
+    if !application.enabled {
+        return Some("disabled");
+    }
+    let works = |secret: &writ_core::Secret| secret.is_valid(now);
+    (!application.secrets.iter().any(works)).then_some("no_credential")
+}
+
+/// When what was last used, by the records of issuances.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// The first record: nothing is known from before.
+    pub first: Option<Millis>,
+    tokens: BTreeMap<ApplicationId, Millis>,
+    scopes: BTreeMap<(ApplicationId, ScopeName), Millis>,
+    credentials: BTreeMap<(ApplicationId, Box<str>), Millis>,
+}
+
+impl Usage {
+    /// Takes a record: the application proved itself with a credential, and got scopes if it got a
+    /// token.
+    pub fn take(
+        &mut self,
+        at: Millis,
+        application: ApplicationId,
+        credential: &str,
+        granted: Option<&[ScopeName]>,
+    ) {
+        let later = |known: &mut Millis| *known = (*known).max(at);
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        let key = (application, credential.into());
+        later(self.credentials.entry(key).or_default());
+        if let Some(scopes) = granted {
+            later(self.tokens.entry(application).or_default());
+            for scope in scopes {
+                later(self.scopes.entry((application, scope.clone())).or_default());
+            }
+        }
+    }
+
+    /// When an application last got a token.
+    #[must_use]
+    pub fn token(&self, application: ApplicationId) -> Option<Millis> {
+        self.tokens.get(&application).copied()
+    }
+
+    /// When it last got a scope.
+    #[must_use]
+    pub fn scope(&self, application: ApplicationId, scope: &ScopeName) -> Option<Millis> {
+        self.scopes.get(&(application, scope.clone())).copied()
+    }
+
+    /// When it last proved itself with a credential.
+    #[must_use]
+    pub fn credential(&self, application: ApplicationId, credential: &str) -> Option<Millis> {
+        let key = (application, credential.into());
+        self.credentials.get(&key).copied()
+    }
+}
+
+/// What can be got and was not, since a moment.
+#[derive(Clone, Debug)]
+pub struct Unused {
+    /// What can be got.
+    pub access: Access,
+    /// Those of its scopes that were not got, with their last use.
+    pub scopes: Vec<(ScopeName, Option<Millis>)>,
+}
+
+/// The grants with scopes that were not got since a moment. What is open to everybody is nobody's to
+/// give up, and left out.
+pub fn unused<'a>(
+    index: &'a Index,
+    usage: &'a Usage,
+    since: Millis,
+) -> impl Iterator<Item = Unused> + 'a {
+    let granted = review(index, None).filter(|access| access.through != Through::Open);
+    granted.filter_map(move |access| {
+        let last = |scope: &ScopeName| usage.scope(access.application.id, scope);
+        let scopes = access
+            .scopes
+            .iter()
+            .map(|scope| (scope.clone(), last(scope)));
+        let scopes: Vec<_> = scopes
+            .filter(|(_, last)| last.is_none_or(|last| last < since))
+            .collect();
+        (!scopes.is_empty()).then_some(Unused { access, scopes })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+    use writ_core::testkit::{self, Log, histories};
+    use writ_core::{Ask, authorize};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// What a review says is what the token path gives when everything is asked for.
+        #[test]
+        fn a_review_is_what_the_token_path_gives(history in histories(60)) {
+            let mut log = Log::populated();
+            for action in history {
+                let submission = action.submission(&mut log);
+                let _ = log.submit(&submission);
+            }
+            let index = &log.index;
+            let all: Vec<Access> = review(index, None).collect();
+            for application in index.applications(None).filter(|app| app.enabled) {
+                for api in index.apis(None) {
+                    let identifier = api.identifier.to_string();
+                    let ask = Ask { scope: None, resources: &[&identifier] };
+                    let given = authorize(index, application.id, ask).ok();
+                    let said = all.iter().find(|it| it.application.id == application.id && it.api.id == api.id);
+                    let (given, said) = (given.map(|it| it.scopes), said.map(|it| it.scopes.clone()));
+                    let sorted = |scopes: Option<Vec<ScopeName>>| scopes.map(|mut scopes| { scopes.sort(); scopes });
+                    prop_assert_eq!(sorted(given), sorted(said), "{} of {}", identifier, application.id);
+                }
+            }
+            // In steps it is the same.
+            let mut place = None;
+            for expected in &all {
+                let next = review(index, place).next().unwrap();
+                let here = Place(next.application.id, next.api.id);
+                prop_assert_eq!(here, Place(expected.application.id, expected.api.id));
+                prop_assert_eq!(here.to_string().parse::<Place>(), Ok(here));
+                place = Some(here);
+            }
+            prop_assert!(place.is_none_or(|place| review(index, Some(place)).next().is_none()));
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_is_told_with_its_last_use() {
+        let mut log = Log::base();
+        let names = ["courses:read", "courses:write"];
+        log.run(
+            &testkit::admin(),
+            testkit::add_grant(testkit::JOB, testkit::COURSES, &names),
+        );
+        let read: ScopeName = names[0].parse().unwrap();
+        let mut usage = Usage::default();
+        usage.take(
+            Millis(50),
+            testkit::JOB,
+            "s1",
+            Some(std::slice::from_ref(&read)),
+        );
+        usage.take(Millis(20), testkit::JOB, "s2", None);
+        assert_eq!(usage.first, Some(Millis(20)));
+        assert_eq!(usage.token(testkit::JOB), Some(Millis(50)));
+        assert_eq!(usage.credential(testkit::JOB, "s2"), Some(Millis(20)));
+        let of_job = |since| {
+            unused(&log.index, &usage, since)
+                .find(|unused| unused.access.application.id == testkit::JOB)
+                .map(|unused| unused.scopes)
+        };
+        let write: ScopeName = names[1].parse().unwrap();
+        assert_eq!(of_job(Millis(50)), Some(vec![(write.clone(), None)]));
+        assert_eq!(
+            of_job(Millis(51)),
+            Some(vec![(read, Some(Millis(50))), (write, None)])
+        );
+    }
+}
