@@ -32,7 +32,7 @@ fn reading(c: &mut Criterion<CpuTime>) {
     group.bench_function("decode_hash_apply_on_one_core", |b| {
         b.iter(|| {
             let (mut index, mut tree) = (Index::default(), LogTree::default());
-            while let Ok(read) = engine.read(tree.size(), 4_096, 4 << 20)
+            while let Ok(read) = engine.read(tree.size(), 512, 4 << 20)
                 && !read.is_empty()
             {
                 for (position, bytes) in read {

@@ -38,7 +38,8 @@ pub struct World {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
-    _directory: TempDir,
+    config: Config,
+    directory: TempDir,
 }
 
 impl World {
@@ -83,8 +84,29 @@ impl World {
             app,
             client_id,
             client_secret,
-            _directory: directory,
+            config,
+            directory,
         }
+    }
+
+    /// Stops the server: its data directory is there as long as the first part is held.
+    ///
+    /// # Panics
+    /// When somebody else still holds the server.
+    #[must_use]
+    pub fn stop(self) -> (TempDir, Config) {
+        let app = Arc::try_unwrap(self.app.into_inner()).expect("nobody else holds it");
+        app.ledger.close();
+        app.issuances.close();
+        (self.directory, self.config)
+    }
+
+    /// Creates another application.
+    ///
+    /// # Panics
+    /// When the log cannot be written.
+    pub fn create_application(&self) {
+        execute(&self.app, new_application(&self.app).1);
     }
 
     /// A request for the two scopes of the API resource that wants an algorithm.

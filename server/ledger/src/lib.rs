@@ -35,7 +35,7 @@
 //! - `engine.rs`: what the admin log needs of a store; `redb_engine.rs` (default), `sled_engine.rs`
 //!   (feature `sled`), `mem_engine.rs` (feature `testkit`: fails and loses power on demand);
 //!   `contract.rs` (feature `testkit`): what each must do, as functions for tests.
-//! - `writer.rs`: decide, append, publish, answer. `ledger.rs`: the handle for everyone else:
+//! - `writer.rs`: decide, append, publish, answer; `reading.rs`: reading a whole log. `ledger.rs`: the handle for everyone else:
 //!   execute, read, follow, the index as of a position.
 //! - `checkpoint.rs`: signing what the log is, and holding it against that; `note.rs`: the formats
 //!   (C2SP); `merkle.rs`: the tree and proofs (RFC 6962); `verify.rs`: a log without a server;
@@ -74,6 +74,7 @@ mod mem_engine;
 pub mod merkle;
 pub mod note;
 pub mod notes;
+mod reading;
 mod redb_engine;
 #[cfg(feature = "sled")]
 mod sled_engine;

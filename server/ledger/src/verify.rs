@@ -4,14 +4,14 @@
 use crate::checkpoint::Anchor;
 use crate::engine::Engine;
 use crate::leaves::{self, Reader};
-use crate::merkle::{Hash, LogTree, Tree, leaf_hash};
-use crate::{Blobs, Fault, LogId, issuance_file, limits};
+use crate::merkle::{Hash, LogTree, Tree};
+use crate::reading::each_batch;
+use crate::{Blobs, Fault, LogId, issuance_file};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use writ_core::codec::{self, hex};
 use writ_core::{Event, Millis, Position};
 
@@ -213,7 +213,7 @@ pub fn verify(
         log_id: engine.log_id(),
     };
     let mut broken: Vec<&Anchor> = Vec::new();
-    each_batch(engine, |events| {
+    each_batch(engine, 0, |events| {
         for (position, bytes, hash) in events {
             walk.take(*position, bytes);
             walk.tree.push_hash(*hash);
@@ -223,6 +223,7 @@ pub fn verify(
             broken.extend(reached.filter(|anchor| anchor.check(&walk.tree, None).is_err()));
         }
         heard(walk.tree.size());
+        Ok(())
     })?;
     let Walk {
         mut report,
@@ -315,42 +316,6 @@ impl Walk {
     }
 }
 
-/// Reads the log in batches and hashes on another thread.
-fn each_batch(
-    engine: &dyn Engine,
-    mut visit: impl FnMut(&[(u64, Vec<u8>, Hash)]),
-) -> Result<(), Fault> {
-    std::thread::scope(|scope| {
-        let (sender, batches) = sync_channel(limits::REPLAY_AHEAD);
-        std::thread::Builder::new()
-            .name("writ-verify".to_owned())
-            .spawn_scoped(scope, move || {
-                let mut next = 0;
-                loop {
-                    let read = engine.read(next, limits::REPLAY_EVENTS, limits::READ_BYTES);
-                    let batch = read.map(|events| {
-                        let hashed = |(position, bytes): (u64, Vec<u8>)| {
-                            let hash = leaf_hash(&bytes);
-                            (position, bytes, hash)
-                        };
-                        events.into_iter().map(hashed).collect::<Vec<_>>()
-                    });
-                    let count = batch.as_ref().map_or(0, Vec::len);
-                    next += count as u64;
-                    // An error to send means that the other side has given up.
-                    if sender.send(batch).is_err() || count == 0 {
-                        return;
-                    }
-                }
-            })
-            .map_err(Fault::NoThread)?;
-        for batch in batches {
-            visit(&batch?);
-        }
-        Ok(())
-    })
-}
-
 /// The first event that is not what `admin.leaves` says it was, if that file is what was signed.
 fn first_changed(engine: &dyn Engine, place: &Path, anchor: &Anchor) -> Option<u64> {
     let path = leaves::path(place);
@@ -363,12 +328,13 @@ fn first_changed(engine: &dyn Engine, place: &Path, anchor: &Anchor) -> Option<u
         return None;
     }
     let (mut known, mut first) = (Reader::open(&path), None);
-    each_batch(engine, |events| {
+    each_batch(engine, 0, |events| {
         for (position, _, hash) in events {
             if first.is_none() && *position < anchor.size && known.next() != Some(*hash) {
                 first = Some(*position);
             }
         }
+        Ok(())
     })
     .ok()?;
     first
@@ -381,12 +347,13 @@ fn not_as_signed(
 ) -> Result<Finding, Fault> {
     let mut tree = Tree::default();
     let all: Range<u64> = 0..anchor.size;
-    each_batch(engine, |events| {
+    each_batch(engine, 0, |events| {
         for (position, _, hash) in events {
             if all.contains(position) {
                 tree.push_hash(*hash);
             }
         }
+        Ok(())
     })?;
     Ok(Finding::NotAsSigned {
         size: anchor.size,

@@ -13,6 +13,7 @@ use crate::engine::{AppendError, Engine, Entry};
 use crate::leaves::{LeafFile, Leaves};
 use crate::ledger::{Receipt, Rejection};
 use crate::merkle::{Hash, LogTree, leaf_hash};
+use crate::reading::each_batch;
 use crate::source::timed;
 use crate::{Clock, Fault, Ids, LogId, limits};
 use arc_swap::ArcSwap;
@@ -106,8 +107,7 @@ impl Shared {
 }
 
 /// Reads the whole log and applies it, to the head, and holds it against what was vouched for.
-/// `heard` is told of each step. Reading and decoding are one thread's work and applying another's:
-/// together they are most of a start.
+/// `heard` is told of each step.
 pub(crate) fn replay(
     engine: &dyn Engine,
     index: &mut Index,
@@ -116,42 +116,24 @@ pub(crate) fn replay(
     anchors: &[Anchor],
     mut heard: impl FnMut(&Index),
 ) -> Result<(), Fault> {
-    let first = index.next_position().0;
-    std::thread::scope(|scope| {
-        let (sender, decoded) = sync_channel(limits::REPLAY_AHEAD);
-        std::thread::Builder::new()
-            .name("writ-replay".to_owned())
-            .spawn_scoped(scope, move || {
-                let mut from = first;
-                loop {
-                    let events = read_decoded(engine, from, limits::REPLAY_EVENTS);
-                    let read = events.as_ref().map_or(0, Vec::len);
-                    from += read as u64;
-                    // An error to send means that the other side has given up.
-                    if sender.send(events).is_err() || read == 0 {
-                        return;
-                    }
-                }
-            })
-            .map_err(Fault::NoThread)?;
-        for events in decoded {
-            for (hash, recorded) in events? {
-                index.apply(&recorded);
-                tree.push_hash(hash);
-                if let Some(leaves) = leaves {
-                    leaves.compare(&hash);
-                }
-                for anchor in anchors.iter().filter(|anchor| anchor.size == tree.size()) {
-                    anchor.check(tree, leaves.as_ref().and_then(Leaves::differs))?;
-                }
+    each_batch(engine, index.next_position().0, |events| {
+        for (position, bytes, hash) in events {
+            index.apply(&decode(*position, bytes)?);
+            tree.push_hash(*hash);
+            if let Some(leaves) = leaves {
+                leaves.compare(hash);
             }
-            heard(index);
+            for anchor in anchors.iter().filter(|anchor| anchor.size == tree.size()) {
+                anchor.check(tree, leaves.as_ref().and_then(Leaves::differs))?;
+            }
         }
-        anchors
-            .iter()
-            .filter(|anchor| anchor.size > tree.size())
-            .try_for_each(|anchor| anchor.check(tree, None))
-    })
+        heard(index);
+        Ok(())
+    })?;
+    anchors
+        .iter()
+        .filter(|anchor| anchor.size > tree.size())
+        .try_for_each(|anchor| anchor.check(tree, None))
 }
 
 fn read_decoded(

@@ -112,10 +112,11 @@ pub fn explain(
                 .to_owned(),
         );
     }
-    if issuer.is_none() && again.is_judged() {
+    let fits = !places.iter().any(|place| place.path == "input");
+    if index.issuer().is_none() && again.is_judged() && !fits {
         doubts.push(
-            "the log does not say the issuer of that time, which policies are told: give it by \
-             --issuer"
+            "the log does not say the issuer of that time, which policies are told, and what was \
+             taken for it does not have the recorded digest: give it by --issuer"
                 .to_owned(),
         );
     }
