@@ -1,12 +1,14 @@
-//! What an audit reads when no server runs: the admin log, the modules of policies, the records of
+//! What an audit reads when no server runs, or in an archive: the admin log, the modules of policies, the records of
 //! issuances.
 
 use super::Modules;
 use crate::bootstrap::{self, BootstrapError};
 use crate::config::Config;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use writ_core::{Index, Position};
+use writ_ledger::archive::ArchiveEngine;
 use writ_ledger::{Blobs, DataDir, Engine, Fault, IssuanceReader, open_engine, replay_to};
 use writ_sandbox::{SandboxConfig, SandboxError};
 
@@ -64,6 +66,17 @@ impl Evidence {
             _data: Some(data),
             ..Self::new(log, issuances, modules)
         })
+    }
+
+    /// That of an archive.
+    ///
+    /// # Errors
+    /// See [`EvidenceError`].
+    pub fn archive(path: &Path, sandbox: SandboxConfig) -> Result<Self, EvidenceError> {
+        let log: Arc<dyn Engine> = Arc::new(ArchiveEngine::open(path)?);
+        let issuances = IssuanceReader::open(&path.join("issuance"), log.log_id())?;
+        let modules = Modules::new(Blobs::in_directory(path.join("blobs")), sandbox)?;
+        Ok(Self::new(log, issuances, modules))
     }
 
     /// That of parts that somebody else opened.

@@ -68,6 +68,19 @@ fn a_token_is_explained_and_a_policy_is_tried_on_what_was_recorded() {
     let explained = run(&[&local[..], &["--json"]].concat()).exits(0);
     let by_hand: Value = serde_json::from_str(&explained.stdout).unwrap();
     assert_eq!(by_hand, by_server);
+    // And of an archive, which has what is needed for it.
+    run(&[
+        "audit",
+        "export",
+        "--data-dir",
+        "writ-data",
+        "--to",
+        "archive",
+    ])
+    .exits(0);
+    let archived = ["audit", "explain", &jti, "--archive", "archive", "--json"];
+    let archived: Value = serde_json::from_str(&run(&archived).exits(0).stdout).unwrap();
+    assert_eq!(archived, by_server);
     run(&["audit", "explain", nobody, "--data-dir", "writ-data"])
         .complains(1, "there is no record of");
 

@@ -42,6 +42,9 @@ what was recorded. Decisions of the management API are looked at only when they 
 pub struct Backtest {
     #[command(flatten)]
     node: Node,
+    /// Read an archive that has the records of issuances
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["data_dir", "config"])]
+    archive: Option<PathBuf>,
     /// A policy that would judge: its module, or the directory of a crate to build
     #[arg(long, value_name = "FILE|DIRECTORY")]
     policy: Option<PathBuf>,
@@ -117,9 +120,10 @@ struct Summary {
 impl Backtest {
     /// Judges.
     pub fn run(self, out: &mut Out) -> Result<(), Failure> {
-        if self.node.data_dir().is_none() {
+        if self.node.data_dir().is_none() && self.archive.is_none() {
             return Err(Failure::Usage(
-                "name the data directory of a stopped server, or a copy of one, by --data-dir"
+                "name the data directory of a stopped server, or a copy of one, by --data-dir, or an \
+                 archive by --archive"
                     .to_owned(),
             ));
         }
@@ -128,8 +132,8 @@ impl Backtest {
             .threads
             .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
             .unwrap_or(1);
-        let evidence =
-            Evidence::open(&config, sandbox(threads)).map_err(|error| Failure::of(&error))?;
+        let archive = self.archive.as_deref();
+        let (evidence, _) = super::explain::evidence(&config, archive, sandbox(threads))?;
         let since = self.since.moment(SystemClock.now());
         let test = Test {
             changes: self.changes(&evidence)?,

@@ -1,11 +1,15 @@
 //! `writ audit explain`: why a token decision came out as it did.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::Value;
 use writ::audit::{Evidence, Surroundings, explain, withdrawn_by};
+use writ::config::Config;
 use writ::policies::sandbox;
 use writ_api::{ExplainedPolicy, ExplainedTerms, Explanation, ExplanationVerdict};
 use writ_core::Jti;
+use writ_sandbox::SandboxConfig;
 
 use crate::cli::local::Node;
 use crate::cli::output::{Details, Out, detail, details, parse};
@@ -21,7 +25,7 @@ use crate::cli::{Failure, note, token};
   writ audit explain - < token.txt
   writ audit explain --data-dir /var/lib/writ 01890a5d-ac96-774b-bcce-b302099a8057 --json
 
-Without --data-dir the server is asked. With it the data directory is read, and the server must be
+Without --data-dir or --archive the server is asked. With it the data directory is read, and the server must be
 stopped. A token is read for its jti alone: its signature is not looked at, and it goes nowhere.
 Exit code 0 when all came out as it is recorded, 1 when it did not.")]
 pub struct Explain {
@@ -29,6 +33,9 @@ pub struct Explain {
     /// input
     #[arg(value_name = "JTI")]
     decision: String,
+    /// Read an archive that has the records of issuances
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["data_dir", "config"])]
+    archive: Option<PathBuf>,
     #[command(flatten)]
     node: Node,
     #[command(flatten)]
@@ -42,9 +49,9 @@ impl Explain {
             "-" => token::jti_of(&token::given("-")?)?,
             jti => jti.to_owned(),
         };
-        let explanation = match self.node.data_dir() {
-            Some(_) => local(&self.node, &jti)?,
-            None => {
+        let explanation = match self.archive.is_some() || self.node.data_dir().is_some() {
+            true => local(&self.node, self.archive.as_deref(), &jti)?,
+            false => {
                 let call = Call::get(&["issuances", &jti, "explanation"], &Read::default());
                 Client::open(&self.connection)?.send(call)?.value
             }
@@ -63,19 +70,33 @@ impl Explain {
     }
 }
 
-fn local(node: &Node, jti: &str) -> Result<Value, Failure> {
+/// The evidence in an archive, or else in a data directory, and where it is.
+pub fn evidence(
+    config: &Config,
+    archive: Option<&Path>,
+    sandbox: SandboxConfig,
+) -> Result<(Evidence, PathBuf), Failure> {
+    let (evidence, place) = match archive {
+        Some(archive) => (Evidence::archive(archive, sandbox), archive),
+        None => (Evidence::open(config, sandbox), &*config.data_dir),
+    };
+    let evidence = evidence.map_err(|error| Failure::of(&error))?;
+    Ok((evidence, place.to_owned()))
+}
+
+fn local(node: &Node, archive: Option<&Path>, jti: &str) -> Result<Value, Failure> {
     let id: Jti = jti
         .parse()
         .map_err(|_| Failure::Usage(format!("{jti} is no jti, which is a UUID")))?;
     let config = node.load_offline()?;
-    let evidence = Evidence::open(&config, sandbox(1)).map_err(|error| Failure::of(&error))?;
+    let (evidence, place) = evidence(&config, archive, sandbox(1))?;
     let issuances = evidence.issuances();
     let found = issuances.find(id).map_err(|error| Failure::of(&error))?;
     let record = found.ok_or_else(|| {
         Failure::Failed(format!(
             "there is no record of {id} in {}: it is older than the records that are kept, was \
              never recorded, or another server decided it",
-            config.data_dir.display()
+            place.display()
         ))
     })?;
     let withdrawn_by = withdrawn_by(id, |from, visit| issuances.scan(from, visit));
