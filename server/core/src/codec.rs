@@ -10,7 +10,8 @@
 
 use crate::event::{Event, Idempotency, Recorded};
 use crate::{Actor, CommandId, EventId, Millis, Position, limits};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -44,6 +45,124 @@ struct Envelope<'a> {
     cause: Option<Box<str>>,
     #[serde(borrow)]
     data: &'a RawValue,
+}
+
+/// An envelope whose data was read where it stands, which saves going over it once more: that needs
+/// the kind, which stands before it in everything that this crate writes.
+struct InOrder {
+    id: EventId,
+    time: Millis,
+    actor: Actor,
+    cmd: CommandId,
+    seq: u32,
+    of: u32,
+    idem: Option<Idempotency>,
+    reason: Option<[u8; 32]>,
+    corr: Option<Box<str>>,
+    cause: Option<Box<str>>,
+    event: Event,
+}
+
+impl<'de> Deserialize<'de> for InOrder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrderVisitor)
+    }
+}
+
+struct InOrderVisitor;
+
+impl<'de> Visitor<'de> for InOrderVisitor {
+    type Value = InOrder;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an event as it is written")
+    }
+
+    /// The members in their order. Whatever is not as this crate writes it is an error, and left to
+    /// the reader that takes members in any order and knows what to say.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InOrder, A::Error> {
+        let mut name = map.next_key::<&str>()?;
+        let v: u8 = member(&mut map, &mut name, "v")?;
+        if v != ENVELOPE {
+            return Err(A::Error::custom("another version"));
+        }
+        let id = member(&mut map, &mut name, "id")?;
+        let time = member(&mut map, &mut name, "time")?;
+        let kind: &str = member(&mut map, &mut name, "kind")?;
+        let kv: u16 = member(&mut map, &mut name, "kv")?;
+        let actor = member(&mut map, &mut name, "actor")?;
+        let cmd = member(&mut map, &mut name, "cmd")?;
+        let seq = member(&mut map, &mut name, "seq")?;
+        let of = member(&mut map, &mut name, "of")?;
+        let idem = option(&mut map, &mut name, "idem")?;
+        let reason = option::<_, Reason>(&mut map, &mut name, "reason")?;
+        let corr = option(&mut map, &mut name, "corr")?;
+        let cause = option(&mut map, &mut name, "cause")?;
+        if name != Some("data") {
+            return Err(A::Error::custom("no data here"));
+        }
+        let event = map.next_value_seed(Data { kind, kv })?;
+        if map.next_key::<&str>()?.is_some() {
+            return Err(A::Error::custom("something behind the data"));
+        }
+        Ok(InOrder {
+            id,
+            time,
+            actor,
+            cmd,
+            seq,
+            of,
+            idem,
+            reason: reason.map(|Reason(hash)| hash),
+            corr,
+            cause,
+            event,
+        })
+    }
+}
+
+/// The member that must be next, and the name of the one after it.
+fn member<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    map: &mut A,
+    name: &mut Option<&'de str>,
+    wanted: &str,
+) -> Result<T, A::Error> {
+    if *name != Some(wanted) {
+        return Err(A::Error::custom("another member"));
+    }
+    let value = map.next_value()?;
+    *name = map.next_key()?;
+    Ok(value)
+}
+
+/// A member that can be left out.
+fn option<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    map: &mut A,
+    name: &mut Option<&'de str>,
+    wanted: &str,
+) -> Result<Option<T>, A::Error> {
+    match *name == Some(wanted) {
+        true => member(map, name, wanted).map(Some),
+        false => Ok(None),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Reason(#[serde(with = "hex32")] [u8; 32]);
+
+/// The data of an event of a kind.
+struct Data<'a> {
+    kind: &'a str,
+    kv: u16,
+}
+
+impl<'de> DeserializeSeed<'de> for Data<'_> {
+    type Value = Event;
+
+    fn deserialize<D: Deserializer<'de>>(self, data: D) -> Result<Event, D::Error> {
+        Event::read(self.kind, self.kv, data)
+    }
 }
 
 /// As much of an envelope of another version as is needed to say so.
@@ -130,13 +249,31 @@ pub fn encode(recorded: &Recorded) -> Result<Vec<u8>, EncodeError> {
 /// # Errors
 /// When they are damaged, or of a kind or version that this code does not know.
 pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError> {
-    let damaged = |source| DecodeError::Damaged { position, source };
     // As text: what was looked at once as a whole is not looked at again, string by string.
-    let read = match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(bytes),
-    };
-    let envelope: Envelope<'_> = match read {
+    let text = std::str::from_utf8(bytes);
+    if let Ok(Ok(read)) = text.map(serde_json::from_str::<InOrder>) {
+        return Ok(Recorded {
+            position,
+            id: read.id,
+            at: read.time,
+            actor: read.actor,
+            command: read.cmd,
+            sequence: read.seq,
+            of: read.of,
+            idempotency: read.idem,
+            reason: read.reason,
+            correlation: read.corr,
+            cause: read.cause,
+            event: read.event,
+        });
+    }
+    decode_in_any_order(position, bytes)
+}
+
+/// The same for members in any order, and with what is wrong.
+fn decode_in_any_order(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError> {
+    let damaged = |source| DecodeError::Damaged { position, source };
+    let envelope: Envelope<'_> = match serde_json::from_slice(bytes) {
         Ok(envelope) => envelope,
         // A newer envelope may have members that this one lacks: that is no damage.
         Err(source) => match serde_json::from_slice::<NewerEnvelope<'_>>(bytes) {
@@ -180,12 +317,12 @@ pub fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, DecodeError>
 /// Reads what has a text as its form, without a copy of the text.
 pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
-    D: serde::Deserializer<'de>,
+    D: Deserializer<'de>,
     T: std::str::FromStr<Err: std::fmt::Display>,
 {
     struct Text<T>(std::marker::PhantomData<T>);
 
-    impl<T: std::str::FromStr<Err: std::fmt::Display>> serde::de::Visitor<'_> for Text<T> {
+    impl<T: std::str::FromStr<Err: std::fmt::Display>> Visitor<'_> for Text<T> {
         type Value = T;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -281,5 +418,41 @@ mod hex32_option {
         deserializer: D,
     ) -> Result<Option<[u8; 32]>, D::Error> {
         super::hex32::deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The short way reads all that this crate writes, and reads what the long way reads.
+    #[test]
+    fn both_ways_of_reading_are_one() {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+        let mut read = 0;
+        for entry in std::fs::read_dir(golden).expect("the golden files") {
+            let path = entry.expect("a golden file").path();
+            let text = std::fs::read_to_string(&path).expect("a golden file");
+            let text = text.trim_end();
+            let place = path.display();
+            assert!(serde_json::from_str::<InOrder>(text).is_ok(), "{place}");
+            let long = decode_in_any_order(Position(7), text.as_bytes()).expect("an event");
+            let short = decode(Position(7), text.as_bytes()).expect("an event");
+            assert_eq!(short, long, "{place}");
+            read += 1;
+            // In another order, with something more, or twice the same, only the long way is asked.
+            let (head, data) = text.split_once(",\"data\":").expect("data");
+            let data = data.strip_suffix('}').expect("an object");
+            let turned = format!("{{\"data\":{data},{}}}", &head[1..]);
+            assert!(serde_json::from_str::<InOrder>(&turned).is_err(), "{place}");
+            assert_eq!(decode(Position(7), turned.as_bytes()).ok(), Some(long));
+            for more in [
+                format!("{head},\"more\":1,\"data\":{data}}}"),
+                format!("{head},\"data\":{data},\"seq\":0}}"),
+            ] {
+                assert!(decode(Position(7), more.as_bytes()).is_err(), "{more}");
+            }
+        }
+        assert!(read > 40, "{read}");
     }
 }

@@ -190,6 +190,19 @@ macro_rules! events {
                 match self { $(Self::$variant(event) => serde_json::value::to_raw_value(event),)* }
             }
 
+            /// Reads an event's data where it stands; an error for a kind or version that this code
+            /// does not know.
+            pub(crate) fn read<'de, D: serde::Deserializer<'de>>(
+                kind: &str,
+                version: u16,
+                data: D,
+            ) -> Result<Self, D::Error> {
+                match (kind, version) {
+                    $(($kind, $version) => <$variant>::deserialize(data).map(Self::from),)*
+                    _ => Err(serde::de::Error::custom("a kind that is not known")),
+                }
+            }
+
             /// Reads an event's data; `None` for a kind or version that this code does not know.
             pub(crate) fn from_data(
                 kind: &str,
