@@ -2,7 +2,6 @@
 //! resource for each signing algorithm and one application that is granted all of them among ten
 //! thousand others.
 
-pub mod cpu;
 pub mod log;
 
 use actix_web::web::Data;

@@ -103,7 +103,7 @@ pub fn replay_to(engine: &dyn Engine, index: &mut Index, position: Position) -> 
     Ok(())
 }
 
-/// Applies all events of a log to an index, from where it is, by two threads. `heard` is told of each
+/// Applies all events of a log to an index, from where it is, on this thread. `heard` is told of each
 /// step.
 ///
 /// # Errors
@@ -111,16 +111,12 @@ pub fn replay_to(engine: &dyn Engine, index: &mut Index, position: Position) -> 
 pub fn replay(
     engine: &dyn Engine,
     index: &mut Index,
-    heard: impl FnMut(&Index),
+    mut heard: impl FnMut(&Index),
 ) -> Result<(), Fault> {
-    writer::replay(
-        engine,
-        index,
-        &mut LogTree::default(),
-        &mut None,
-        &[],
-        heard,
-    )
+    while writer::apply_events(engine, index, limits::REPLAY_EVENTS)? {
+        heard(index);
+    }
+    Ok(())
 }
 
 /// How far a replay is.
