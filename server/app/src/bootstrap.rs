@@ -2,8 +2,10 @@
 //! All of it blocks, and all of it needs the directory's lock, so none of it can run beside a
 //! server.
 
+mod log_key;
+
 use crate::admin::Streams;
-use crate::app::{App, ExecuteError, LOG_KEY, make_and_seal};
+use crate::app::{App, ExecuteError, make_and_seal};
 use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
@@ -14,6 +16,7 @@ use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
+use log_key::{LogKey, anchors, checkpoints};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -25,14 +28,13 @@ use writ_core::{
 };
 use writ_ledger::archive::{self, Contents, Manifest};
 use writ_ledger::merkle::Tree;
-use writ_ledger::note::{Checkpoint, KeyKind, NoteKey, ParseNoteError, SignedCheckpoint, Vkey};
+use writ_ledger::note::{Checkpoint, ParseNoteError};
 use writ_ledger::{
     Anchor, Checkpoints, DataDir, EngineKind, FailureLog, Fault, IssuanceConfig, IssuanceLog,
     KeyStore, Ledger, LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number,
     open_engine,
 };
 use writ_sandbox::SandboxConfig;
-use zeroize::Zeroizing;
 
 /// Modules that wait for the compiler; more are told to come back.
 const UPLOADS: usize = 8;
@@ -478,107 +480,6 @@ fn open_ledger(
         on_commit: Some(Box::new(move |took| metrics.admin_commit(took))),
         ..ledger_config(engine, log_time, data, anchors)
     })
-}
-
-/// A checkpoint and where it was found.
-type Found = (PathBuf, SignedCheckpoint);
-
-/// The checkpoints that there are of a data directory: its own, and the copy outside of it.
-fn checkpoints(data: &DataDir, config: &Config) -> Result<Vec<Found>, Fault> {
-    let copy = config.checkpoint.copy_to.clone();
-    let mut found = Vec::new();
-    for path in [Checkpoints::path(data)].into_iter().chain(copy) {
-        if let Some(signed) = Checkpoints::read(&path)? {
-            found.push((path, signed));
-        }
-    }
-    Ok(found)
-}
-
-fn anchors(signed: &[Found]) -> Vec<Anchor> {
-    let anchor = |(path, signed): &Found| Anchor::of(signed, path);
-    signed.iter().map(anchor).collect()
-}
-
-/// The key that signs checkpoints: Ed25519, and used for nothing else.
-struct LogKey(Zeroizing<[u8; 32]>);
-
-impl LogKey {
-    /// The one in the key store, or a new one where there is none: at the first start, or after a
-    /// key store from before was restored.
-    fn open(store: &KeyStore, signed: &[Found]) -> Result<Self, BootstrapError> {
-        if let Some(stored) = store.get(LOG_KEY)? {
-            let seed = stored.as_slice().try_into().map_err(|_| Fault::Damaged {
-                path: "keys.json".into(),
-                detail: "the log's key has another length".to_owned(),
-            })?;
-            let key = Self(Zeroizing::new(seed));
-            return signed
-                .iter()
-                .try_for_each(|found| key.check(found))
-                .map(|()| key);
-        }
-        if !signed.is_empty() {
-            tracing::error!(
-                "the key that signed the log is not in the key store; a new one signs from here on"
-            );
-        }
-        let seed = NoteKey::generate()?;
-        store.put(LOG_KEY, &*seed)?;
-        Ok(Self(seed))
-    }
-
-    fn named(&self, name: &str) -> Result<NoteKey, BootstrapError> {
-        Ok(NoteKey::new(KeyKind::Log, name, &self.0)?)
-    }
-
-    /// Whoever can write the data directory can write a checkpoint, but cannot sign it.
-    fn check(&self, (path, signed): &Found) -> Result<(), BootstrapError> {
-        match signed.is_signed_by(self.named(&signed.checkpoint.origin)?.vkey()) {
-            true => Ok(()),
-            false => Err(Fault::Damaged {
-                path: path.clone(),
-                detail: "it is not signed by the log's key".to_owned(),
-            }
-            .into()),
-        }
-    }
-
-    /// Names the key in the log, and has it sign what the log is.
-    fn put_to_use(
-        &self,
-        data: &DataDir,
-        config: &Config,
-        issuer: &Issuer,
-        ledger: &Ledger,
-        ids: &Ids,
-    ) -> Result<Checkpoints, BootstrapError> {
-        let index = ledger.snapshot();
-        let named = index.log_vkey().and_then(|vkey| vkey.parse::<Vkey>().ok());
-        // The name stays what it is when the issuer changes: those who verify know the log by it.
-        let name = match &named {
-            Some(vkey) => vkey.name().to_owned(),
-            None => origin(issuer, ledger.log_id()),
-        };
-        let key = self.named(&name)?;
-        if named.as_ref() != Some(key.vkey()) {
-            let vkey = key.vkey().to_string().into();
-            let command = Command::SetLogKey { vkey };
-            execute(ledger, "start", CommandId(ids.next_id()), command)?;
-        }
-        let checkpoints = Checkpoints::new(data, key, config.checkpoint.copy_to.clone());
-        // INVARIANT: before `server.started`, so that the log itself says that there is one.
-        checkpoints.sign(ledger)?;
-        Ok(checkpoints)
-    }
-}
-
-/// The name of a log, for those who verify it: a URL without its scheme (C2SP tlog-checkpoint).
-fn origin(issuer: &Issuer, log: LogId) -> String {
-    let place = issuer.as_str();
-    let place = place.split_once("://").map_or(place, |(_, place)| place);
-    let place: String = place.chars().filter(|c| *c != '+').collect();
-    format!("{}/writ/{log}", place.trim_end_matches('/'))
 }
 
 fn open_issuances(

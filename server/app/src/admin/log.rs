@@ -73,6 +73,8 @@ pub(super) async fn consistency(app: Arc<App>, call: Call) -> Outcome {
 
 pub(super) async fn index(app: Arc<App>, call: Call) -> Outcome {
     let index = read::index(&app, &call).await?;
+    // All of a large index takes seconds.
+    let _turn = read::turn(&app.scans).await?;
     let of = Arc::clone(&index);
     let digest = blocking(&app, move |_| Ok(index_digest(&of))).await?;
     let answer = api::IndexDigest {
