@@ -237,12 +237,15 @@ pub struct UnusedAccess {
     /// is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_from: Option<String>,
-    /// Grants with scopes that were not got.
+    /// Grants with scopes that were not got, and those without scopes that no token was for.
     pub grants: Vec<UnusedGrant>,
     /// Applications that got no token.
     pub applications: Vec<SilentApplication>,
     /// Credentials that nobody proved anything with.
     pub credentials: Vec<UnusedCredential>,
+    /// What to give as `after` for the applications that follow; absent where these were the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A grant with scopes that were not got.

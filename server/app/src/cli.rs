@@ -246,6 +246,45 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Verbs that show what is, by their path, each with whether it can show what was.
+    fn shows(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
+        const SHOWING: [&str; 6] = [
+            "bindings",
+            "history",
+            "list",
+            "preview-token",
+            "review",
+            "show",
+        ];
+        for below in command.get_subcommands() {
+            let path = format!("{path} {}", below.get_name());
+            if SHOWING.contains(&below.get_name()) {
+                let mut arguments = below.get_arguments();
+                let as_of = arguments.any(|argument| argument.get_long() == Some("as-of"));
+                found.push((path.clone(), as_of));
+            }
+            shows(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_verb_that_shows_what_is_can_show_what_was() {
+        // A file of this node, records that have no positions, and a witness's own last word.
+        let without_past = [
+            "config show",
+            "issuance list",
+            "issuance show",
+            "witness show",
+        ];
+        let mut found = Vec::new();
+        shows(&Cli::command(), "", &mut found);
+        for (path, as_of) in &found {
+            let path = path.trim_start();
+            assert_eq!(*as_of, !without_past.contains(&path), "{path}");
+        }
+        assert!(found.len() > 15, "{found:?}");
+    }
+
     #[test]
     fn a_problem_is_shown_with_its_code_and_users_and_without_control_characters() {
         let user = writ_api::User {

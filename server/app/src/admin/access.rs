@@ -1,29 +1,32 @@
 //! `/access`: who can get which scopes, through what, and what of it nobody uses.
 
-use super::call::Call;
-use super::page::{after, limit, page};
+use super::call::{AsOf, Call};
+use super::page::{after, cursor, limit, page};
 use super::query::number;
 use super::read::{self, blocking, turn};
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
-use crate::audit::access::{self, Access, Place, Through, Usage};
+use crate::audit::access::{self, Access, Got, Place, Through, Usage, Wanted};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{ApplicationId, Index, Millis, ScopeName};
+use writ_core::{Application, ApplicationId, Index, Millis, ScopeName};
 use writ_ledger::{Fault, Outcome as Decision};
 
 /// Most records that are looked at for what is not used: some seconds of work.
 const RECORDS: usize = 5_000_000;
+/// One answer goes on to the end of an application, and ends when it has listed so many things.
+const LISTED: usize = 5_000;
 const DAY_MS: u64 = 86_400_000;
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let index = read::index(&app, &call).await?;
     let now = match call.as_of {
         None => app.now(),
-        Some(_) => index.last_at(),
+        Some(AsOf::Position(_)) => index.last_at(),
+        Some(AsOf::Time(time)) => time,
     };
     let after: Option<Place> = after(&call)?;
     let api = call.query("api_resource").map(|text| {
@@ -37,29 +40,27 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
         let id: Option<ApplicationId> = text.parse().ok();
         id.ok_or_else(|| unknown("application"))
     });
-    let (api, application) = (api.transpose()?, application.transpose()?);
-    let scope = call.query("scope");
-    let kept = |it: &Access| {
-        application.is_none_or(|id| it.application.id == id)
-            && api.is_none_or(|id| it.api.id == id)
-            && scope.is_none_or(|name| it.scopes.iter().any(|scope| scope.as_str() == name))
+    let wanted = Wanted {
+        application: application.transpose()?,
+        api: api.transpose()?,
     };
-    // Only one is wanted: the others need not be gone through.
-    let start = match (application, after) {
-        (Some(id), None) => index
-            .applications(None)
-            .take_while(|one| one.id < id)
-            .last()
-            .map(|one| Place(one.id, writ_core::ApiId(u32::MAX))),
-        _ => after,
-    };
-    let found = page(
-        access::review(&index, start),
-        limit(&call)?,
-        kept,
-        |it| Place(it.application.id, it.api.id).to_string(),
-        |it| view(&index, it, now),
-    );
+    let scope = call.query("scope").map(str::to_owned);
+    let (limit, of) = (limit(&call)?, Arc::clone(&index));
+    // A million applications take their time, and this thread has others to answer.
+    let found = blocking(&app, move |_| {
+        Ok(page(
+            access::review(&of, wanted, after),
+            limit,
+            |it: &Access| {
+                let mut scopes = it.scopes.iter();
+                let scope = scope.as_deref();
+                scope.is_none_or(|name| scopes.any(|scope| scope.as_str() == name))
+            },
+            |it| Place(it.application.id, it.api.id).to_string(),
+            |it| view(&of, it, now),
+        ))
+    })
+    .await?;
     Answer::json(&found).from(&index)
 }
 
@@ -102,6 +103,8 @@ struct Glance<'a> {
     credential: Credential<'a>,
     #[serde(default)]
     granted: Vec<ScopeName>,
+    #[serde(default, borrow)]
+    resources: Vec<Cow<'a, str>>,
     outcome: Decision,
 }
 
@@ -112,57 +115,87 @@ struct Credential<'a> {
 }
 
 pub(super) async fn unused(app: Arc<App>, call: Call) -> Outcome {
-    let days = call
-        .query("days")
-        .and_then(number)
-        .filter(|days| (1..=3_650).contains(days));
+    let index = app.index();
+    let kept = u64::from(index.settings().issuance_retention_days);
+    let days = call.query("days").and_then(number);
+    let days = days.filter(|days| (1..=kept).contains(days));
     let days = days.ok_or_else(|| {
-        let detail = "the query parameter days must be there, from 1 to 3650";
+        let detail = format!(
+            "the query parameter days must be there, from 1 to {kept}: records are not kept for \
+             longer (setting issuance.retention_days)"
+        );
         Failure::malformed("query_malformed", detail)
     })?;
-    let index = app.index();
+    let after: Option<ApplicationId> = after(&call)?;
     let now = app.now();
     let since = Millis(now.0.saturating_sub(days * DAY_MS));
     let _turn = turn(&app.scans).await?;
-    let usage = blocking(&app, usage).await?;
-    let time = |at: Option<Millis>| at.map(|at| at.to_string());
+    let answer = blocking(&app, move |app| {
+        let usage = usage(app)?;
+        let mut answer = api::UnusedAccess {
+            since: since.to_string(),
+            records_from: time(usage.first),
+            grants: Vec::new(),
+            applications: Vec::new(),
+            credentials: Vec::new(),
+            next: None,
+        };
+        for application in index.applications(after) {
+            add_unused(&mut answer, &index, application, &usage, since, now);
+            let listed = answer.grants.len() + answer.applications.len() + answer.credentials.len();
+            if listed >= LISTED {
+                answer.next = Some(cursor(application.id));
+                break;
+            }
+        }
+        Ok(answer)
+    })
+    .await?;
+    Ok(Answer::json(&answer))
+}
+
+/// Adds what an application did not use.
+fn add_unused(
+    answer: &mut api::UnusedAccess,
+    index: &Index,
+    application: &Arc<Application>,
+    usage: &Usage,
+    since: Millis,
+    now: Millis,
+) {
+    let before = |last: Option<Millis>| last.is_none_or(|last| last < since);
     let scope = |(scope, last): &(ScopeName, Option<Millis>)| api::UnusedScope {
         scope: scope.to_string(),
         last_used: time(*last),
     };
-    let grants = access::unused(&index, &usage, since).map(|it| api::UnusedGrant {
-        access: view(&index, &it.access, now),
+    let grants = access::unused(index, application, usage, since);
+    answer.grants.extend(grants.map(|it| api::UnusedGrant {
+        access: view(index, &it.access, now),
         unused: it.scopes.iter().map(scope).collect(),
-    });
-    let before = |last: Option<Millis>| last.is_none_or(|last| last < since);
-    let silent = index
-        .applications(None)
-        .filter(|one| before(usage.token(one.id)));
-    let credentials = index.applications(None).flat_map(|one| {
-        one.secrets.iter().map(|secret| api::UnusedCredential {
-            application: one.id.to_string(),
-            credential: secret.id.to_string(),
-            last_used: time(usage.credential(one.id, &secret.id.to_string())),
-        })
-    });
-    let old = |it: &api::UnusedCredential| {
-        let last: Option<Millis> = it.last_used.as_ref().and_then(|at| at.parse().ok());
-        before(last)
-    };
-    let answer = api::UnusedAccess {
-        since: since.to_string(),
-        records_from: time(usage.first),
-        grants: grants.collect(),
-        applications: silent
-            .map(|one| api::SilentApplication {
-                application: one.id.to_string(),
-                name: one.name.to_string(),
-                last_token: time(usage.token(one.id)),
-            })
-            .collect(),
-        credentials: credentials.filter(old).collect(),
-    };
-    Ok(Answer::json(&answer))
+    }));
+    let last_token = usage.token(application.id);
+    if before(last_token) {
+        answer.applications.push(api::SilentApplication {
+            application: application.id.to_string(),
+            name: application.name.to_string(),
+            last_token: time(last_token),
+        });
+    }
+    for secret in &application.secrets {
+        let credential = secret.id.to_string();
+        let last = usage.credential(application.id, &credential);
+        if before(last) {
+            answer.credentials.push(api::UnusedCredential {
+                application: application.id.to_string(),
+                credential,
+                last_used: time(last),
+            });
+        }
+    }
+}
+
+fn time(at: Option<Millis>) -> Option<String> {
+    at.map(|at| at.to_string())
 }
 
 /// Goes through all records that there still are.
@@ -172,7 +205,11 @@ fn usage(app: &App) -> Result<Usage, Failure> {
         count += 1;
         match serde_json::from_slice::<Glance<'_>>(bytes) {
             Ok(seen) => {
-                let granted = (seen.outcome == Decision::Granted).then_some(&*seen.granted);
+                let got = Got {
+                    scopes: &seen.granted,
+                    resources: &seen.resources,
+                };
+                let granted = (seen.outcome == Decision::Granted).then_some(got);
                 usage.take(seen.at, seen.application, &seen.credential.id, granted);
             }
             Err(error) => damaged = Some(format!("record {id}: {error}")),

@@ -355,7 +355,7 @@ const SCOPE: Parameter = Parameter {
 };
 const DAYS: Parameter = Parameter {
     name: "days",
-    description: "For so many days, 1 to 3650.",
+    description: "For so many days: at least 1, at most as many as records are kept.",
     schema: "integer",
 };
 const REASONS: Parameter = Parameter {
@@ -626,7 +626,7 @@ fn audit_routes() -> Vec<Route> {
         .answers::<api::Page<api::Access>>(),
         route!(Get "/access/unused" "listUnusedAccess" audit, RECORDS, 200, access::unused,
             "Says what can be got and was not got for days, by the records of issuances")
-        .query(&[DAYS])
+        .query(&[DAYS, AFTER])
         .answers::<api::UnusedAccess>(),
         route!(Get "/events/changes" "listChanges" audit, READ, 200, changes::list,
             "Says what changed between two states of the log, event by event; `as_of` is the later")

@@ -1,6 +1,7 @@
 //! Access reviews: who can get which scopes, through what, and what of it nobody uses.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use writ_core::{
     ApiId, ApiResource, Application, ApplicationId, GrantMode, Index, Millis, RoleId, ScopeName,
@@ -30,6 +31,15 @@ pub struct Access {
     pub through: Through,
 }
 
+/// What a review is narrowed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// One application.
+    pub application: Option<ApplicationId>,
+    /// One API resource.
+    pub api: Option<ApiId>,
+}
+
 /// Where a review is: after this application and API resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(pub ApplicationId, pub ApiId);
@@ -50,15 +60,27 @@ impl std::str::FromStr for Place {
 }
 
 /// Who can get what, by application and API resource, after a place. Disabled applications are in it:
-/// they could be enabled.
-pub fn review(index: &Index, after: Option<Place>) -> impl Iterator<Item = Access> {
-    let from = after.and_then(|Place(application, _)| index.application(application));
-    let rest = index.applications(after.map(|Place(application, _)| application));
-    from.into_iter().chain(rest).flat_map(move |application| {
-        let after = after.filter(|place| place.0 == application.id);
-        index
-            .apis(after.map(|place| place.1))
-            .filter_map(move |api| access(index, application, api))
+/// they could be enabled. Of each application only its grants and what is open are looked at.
+pub fn review(index: &Index, wanted: Wanted, after: Option<Place>) -> impl Iterator<Item = Access> {
+    let open: Arc<[ApiId]> = index
+        .apis(None)
+        .filter(|api| !api.requires_authorization)
+        .map(|api| api.id)
+        .collect();
+    let first = wanted.application.or(after.map(|place| place.0));
+    let from = first.and_then(|id| index.application(id));
+    let rest = wanted.application.is_none();
+    let rest = rest.then(|| index.applications(after.map(|place| place.0)));
+    let applications = from.into_iter().chain(rest.into_iter().flatten());
+    applications.flat_map(move |application| {
+        let granted = application.grants.iter().map(|grant| grant.api);
+        let apis: BTreeSet<ApiId> = granted.chain(open.iter().copied()).collect();
+        let apis = apis.into_iter().filter(move |api| {
+            let place = Place(application.id, *api);
+            after.is_none_or(|after| place > after)
+                && wanted.api.is_none_or(|wanted| wanted == *api)
+        });
+        apis.filter_map(|api| access(index, application, index.api(api)?))
     })
 }
 
@@ -104,6 +126,15 @@ pub fn unusable(application: &Application, now: Millis) -> Option<&'static str> 
     (!application.secrets.iter().any(works)).then_some("no_credential")
 }
 
+/// What a token was for.
+#[derive(Clone, Copy, Debug)]
+pub struct Got<'a> {
+    /// The scopes in it.
+    pub scopes: &'a [ScopeName],
+    /// The API resources that were named (RFC 8707).
+    pub resources: &'a [Cow<'a, str>],
+}
+
 /// When what was last used, by the records of issuances.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
@@ -111,27 +142,32 @@ pub struct Usage {
     pub first: Option<Millis>,
     tokens: BTreeMap<ApplicationId, Millis>,
     scopes: BTreeMap<(ApplicationId, ScopeName), Millis>,
+    resources: BTreeMap<(ApplicationId, Box<str>), Millis>,
     credentials: BTreeMap<(ApplicationId, Box<str>), Millis>,
 }
 
 impl Usage {
-    /// Takes a record: the application proved itself with a credential, and got scopes if it got a
-    /// token.
+    /// Takes a record: the application proved itself with a credential, and got scopes of API
+    /// resources that it named, if it got a token.
     pub fn take(
         &mut self,
         at: Millis,
         application: ApplicationId,
         credential: &str,
-        granted: Option<&[ScopeName]>,
+        granted: Option<Got<'_>>,
     ) {
         let later = |known: &mut Millis| *known = (*known).max(at);
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         let key = (application, credential.into());
         later(self.credentials.entry(key).or_default());
-        if let Some(scopes) = granted {
+        if let Some(got) = granted {
             later(self.tokens.entry(application).or_default());
-            for scope in scopes {
+            for scope in got.scopes {
                 later(self.scopes.entry((application, scope.clone())).or_default());
+            }
+            for resource in got.resources {
+                let key = (application, (**resource).into());
+                later(self.resources.entry(key).or_default());
             }
         }
     }
@@ -146,6 +182,13 @@ impl Usage {
     #[must_use]
     pub fn scope(&self, application: ApplicationId, scope: &ScopeName) -> Option<Millis> {
         self.scopes.get(&(application, scope.clone())).copied()
+    }
+
+    /// When it last got a token for an API resource that it named.
+    #[must_use]
+    pub fn resource(&self, application: ApplicationId, identifier: &str) -> Option<Millis> {
+        let key = (application, identifier.into());
+        self.resources.get(&key).copied()
     }
 
     /// When it last proved itself with a credential.
@@ -165,24 +208,26 @@ pub struct Unused {
     pub scopes: Vec<(ScopeName, Option<Millis>)>,
 }
 
-/// The grants with scopes that were not got since a moment. What is open to everybody is nobody's to
-/// give up, and left out.
+/// The grants of an application with scopes that were not got since a moment, and those without any
+/// scope to get that no token was for. What is open to everybody is nobody's to give up, and left out.
 pub fn unused<'a>(
     index: &'a Index,
+    application: &'a Arc<Application>,
     usage: &'a Usage,
     since: Millis,
 ) -> impl Iterator<Item = Unused> + 'a {
-    let granted = review(index, None).filter(|access| access.through != Through::Open);
+    let before = move |last: Option<Millis>| last.is_none_or(|last| last < since);
+    let apis = application.grants.iter().map(|grant| grant.api);
+    let granted = apis.filter_map(|api| access(index, application, index.api(api)?));
+    let granted = granted.filter(|access| access.through != Through::Open);
     granted.filter_map(move |access| {
-        let last = |scope: &ScopeName| usage.scope(access.application.id, scope);
-        let scopes = access
-            .scopes
-            .iter()
-            .map(|scope| (scope.clone(), last(scope)));
-        let scopes: Vec<_> = scopes
-            .filter(|(_, last)| last.is_none_or(|last| last < since))
-            .collect();
-        (!scopes.is_empty()).then_some(Unused { access, scopes })
+        let last = |scope: &ScopeName| usage.scope(application.id, scope);
+        let all = access.scopes.iter();
+        let scopes = all.map(|scope| (scope.clone(), last(scope)));
+        let scopes: Vec<_> = scopes.filter(|(_, last)| before(*last)).collect();
+        let named = usage.resource(application.id, access.api.identifier.as_str());
+        let idle = access.scopes.is_empty() && before(named);
+        (idle || !scopes.is_empty()).then_some(Unused { access, scopes })
     })
 }
 
@@ -206,8 +251,16 @@ mod tests {
                 let _ = log.submit(&submission);
             }
             let index = &log.index;
-            let all: Vec<Access> = review(index, None).collect();
-            for application in index.applications(None).filter(|app| app.enabled) {
+            let everything = Wanted::default();
+            let all: Vec<Access> = review(index, everything, None).collect();
+            for application in index.applications(None) {
+                let now = log.facts().now;
+                let works = application.secrets.iter().any(|secret| secret.is_valid(now));
+                let why = unusable(application, now);
+                prop_assert_eq!(why.is_none(), application.enabled && works);
+                if !application.enabled {
+                    continue;
+                }
                 for api in index.apis(None) {
                     let identifier = api.identifier.to_string();
                     let ask = Ask { scope: None, resources: &[&identifier] };
@@ -218,16 +271,42 @@ mod tests {
                     prop_assert_eq!(sorted(given), sorted(said), "{} of {}", identifier, application.id);
                 }
             }
+            // Narrowed it is the same.
+            for application in index.applications(None) {
+                for api in index.apis(None) {
+                    let (application, api) = (Some(application.id), Some(api.id));
+                    let place = |it: &Access| Place(it.application.id, it.api.id);
+                    for wanted in [
+                        Wanted { application, api: None },
+                        Wanted { application: None, api },
+                        Wanted { application, api },
+                    ] {
+                        let kept = |it: &&Access| {
+                            wanted.application.is_none_or(|id| it.application.id == id)
+                                && wanted.api.is_none_or(|id| it.api.id == id)
+                        };
+                        let expected: Vec<Place> = all.iter().filter(kept).map(place).collect();
+                        let found: Vec<Place> =
+                            review(index, wanted, None).map(|it| place(&it)).collect();
+                        prop_assert_eq!(&found, &expected);
+                        if let Some(first) = expected.first() {
+                            let rest: Vec<Place> =
+                                review(index, wanted, Some(*first)).map(|it| place(&it)).collect();
+                            prop_assert_eq!(&rest, &expected[1..]);
+                        }
+                    }
+                }
+            }
             // In steps it is the same.
             let mut place = None;
             for expected in &all {
-                let next = review(index, place).next().unwrap();
+                let next = review(index, everything, place).next().unwrap();
                 let here = Place(next.application.id, next.api.id);
                 prop_assert_eq!(here, Place(expected.application.id, expected.api.id));
                 prop_assert_eq!(here.to_string().parse::<Place>(), Ok(here));
                 place = Some(here);
             }
-            prop_assert!(place.is_none_or(|place| review(index, Some(place)).next().is_none()));
+            prop_assert!(place.is_none_or(|place| review(index, everything, Some(place)).next().is_none()));
         }
     }
 
@@ -245,16 +324,19 @@ mod tests {
             Millis(50),
             testkit::JOB,
             "s1",
-            Some(std::slice::from_ref(&read)),
+            Some(Got {
+                scopes: std::slice::from_ref(&read),
+                resources: &[],
+            }),
         );
         usage.take(Millis(20), testkit::JOB, "s2", None);
         assert_eq!(usage.first, Some(Millis(20)));
         assert_eq!(usage.token(testkit::JOB), Some(Millis(50)));
         assert_eq!(usage.credential(testkit::JOB, "s2"), Some(Millis(20)));
+        let job = log.index.application(testkit::JOB).unwrap();
         let of_job = |since| {
-            unused(&log.index, &usage, since)
-                .find(|unused| unused.access.application.id == testkit::JOB)
-                .map(|unused| unused.scopes)
+            let mut found = unused(&log.index, job, &usage, since);
+            found.next().map(|unused| unused.scopes)
         };
         let write: ScopeName = names[1].parse().unwrap();
         assert_eq!(of_job(Millis(50)), Some(vec![(write.clone(), None)]));
@@ -262,5 +344,23 @@ mod tests {
             of_job(Millis(51)),
             Some(vec![(read, Some(Millis(50))), (write, None)])
         );
+    }
+
+    #[test]
+    fn a_grant_without_scopes_is_used_by_tokens_for_its_api_resource() {
+        let mut log = Log::base();
+        let grant = testkit::add_grant(testkit::JOB, testkit::COURSES, &[]);
+        log.run(&testkit::admin(), grant);
+        let job = log.index.application(testkit::JOB).unwrap();
+        let mut usage = Usage::default();
+        let idle = |usage: &Usage| unused(&log.index, job, usage, Millis(50)).count();
+        assert_eq!(idle(&usage), 1);
+        let resources = [Cow::Borrowed(testkit::COURSES_IDENTIFIER)];
+        let (scopes, resources) = (&[][..], &resources[..]);
+        for (at, left) in [(49, 1), (50, 0)] {
+            let got = Some(Got { scopes, resources });
+            usage.take(Millis(at), testkit::JOB, "s1", got);
+            assert_eq!(idle(&usage), left, "{at}");
+        }
     }
 }

@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use writ_api::{Access as Entity, UnusedAccess};
 
-use super::Failure;
 use super::output::Out;
 use super::remote::{Call, Client, Connection, Listing, Read};
 use super::table::Table;
+use super::{Failure, note};
 
 /// Access reviews: who can get which scopes, and what of it nobody uses
 #[derive(Args, Debug)]
@@ -68,8 +68,7 @@ impl Access {
                 client.list(out, &["access"], &listing, &filters, header, row)
             }
             Verb::Unused { days } => {
-                let call = Call::get(&["access", "unused"], &Read::default());
-                let answer: UnusedAccess = client.fetch(call.query("days", days.to_string()))?;
+                let answer = all_unused(&mut client, days)?;
                 match out.is_json() {
                     true => out.value(&answer),
                     false => say_unused(out, &answer),
@@ -103,6 +102,34 @@ fn row(access: Entity) -> Vec<String> {
     ]
 }
 
+/// All that was not used: a server lists it in parts when it is much.
+fn all_unused(client: &mut Client, days: u32) -> Result<UnusedAccess, Failure> {
+    let ask = |after: Option<String>| {
+        let call = Call::get(&["access", "unused"], &Read::default());
+        let call = call.query("days", days.to_string());
+        match after {
+            Some(after) => call.query("after", after),
+            None => call,
+        }
+    };
+    let mut all: UnusedAccess = client.fetch(ask(None))?;
+    while let Some(next) = all.next.take() {
+        let more: UnusedAccess = client.fetch(ask(Some(next)))?;
+        all.grants.extend(more.grants);
+        all.applications.extend(more.applications);
+        all.credentials.extend(more.credentials);
+        all.next = more.next;
+    }
+    if all
+        .records_from
+        .as_ref()
+        .is_none_or(|first| *first > all.since)
+    {
+        note("the records do not reach back so far: what was used before them is not known");
+    }
+    Ok(all)
+}
+
 fn say_unused(out: &mut Out, answer: &UnusedAccess) -> Result<(), Failure> {
     let last = |at: &Option<String>| at.clone().unwrap_or_else(|| "never".to_owned());
     out.line(match &answer.records_from {
@@ -115,6 +142,11 @@ fn say_unused(out: &mut Out, answer: &UnusedAccess) -> Result<(), Failure> {
     let mut table = Table::new(&["what", "application", "which", "last used"]);
     let mut rows = Vec::new();
     for grant in &answer.grants {
+        if grant.unused.is_empty() {
+            let application = grant.access.application.clone();
+            let which = format!("without scopes, to {}", grant.access.identifier);
+            rows.push(vec!["grant".to_owned(), application, which, "-".to_owned()]);
+        }
         for unused in &grant.unused {
             rows.push(vec![
                 "scope".to_owned(),

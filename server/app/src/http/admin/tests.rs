@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod time_travel;
 
 use super::super::oauth_error::OAuthError;
 use crate::admin::routes;
