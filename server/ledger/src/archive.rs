@@ -13,7 +13,7 @@
 //! It is made aside and appears under its name when it is whole. [`ArchiveEngine`] reads one as if
 //! it were a store, so that whatever audits a data directory audits an archive too.
 
-use crate::disk::{self, DataDir, private_file};
+use crate::disk::{self, DataDir};
 use crate::engine::{AppendError, Engine, Entry};
 use crate::merkle::{Hash, Tree};
 use crate::{Blobs, Fault, LogId, checkpoint, limits};
@@ -78,11 +78,7 @@ impl ArchiveWriter {
         }
         disk::create_dir(&aside)?;
         let events = events_path(&aside);
-        let file = private_file()
-            .create(true)
-            .truncate(true)
-            .open(&events)
-            .map_err(Fault::io("create", &events))?;
+        let file = disk::create_file(&events)?;
         Ok(Self {
             path: path.to_owned(),
             blobs: Blobs::in_directory(aside.join("blobs")),
@@ -135,14 +131,7 @@ impl ArchiveWriter {
     pub fn file(&self, name: &str, from: &Path) -> Result<(), Fault> {
         let to = self.aside.join(name);
         disk::create_dir(disk::parent_of(&to))?;
-        let mut source = File::open(from).map_err(Fault::io("open", from))?;
-        let mut copy = private_file()
-            .create(true)
-            .truncate(true)
-            .open(&to)
-            .map_err(Fault::io("create", &to))?;
-        std::io::copy(&mut source, &mut copy).map_err(Fault::io("copy", from))?;
-        copy.sync_all().map_err(Fault::io("sync", &to))
+        disk::copy(from, &to)
     }
 
     /// Ends it: from now on it is there, whole.
@@ -496,13 +485,6 @@ fn copy_if_new(from: &Path, to: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     let aside = disk::unfinished(to);
-    let mut source = File::open(from).map_err(Fault::io("open", from))?;
-    let mut copy = private_file()
-        .create(true)
-        .truncate(true)
-        .open(&aside)
-        .map_err(Fault::io("create", &aside))?;
-    std::io::copy(&mut source, &mut copy).map_err(Fault::io("copy", from))?;
-    copy.sync_all().map_err(Fault::io("sync", &aside))?;
+    disk::copy(from, &aside)?;
     disk::rename(&aside, to)
 }

@@ -124,6 +124,23 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
+/// Makes a file that nobody else may read, or empties the one that is there.
+pub(crate) fn create_file(path: &Path) -> Result<File, Fault> {
+    private_file()
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(Fault::io("create", path))
+}
+
+/// Copies the bytes of a file to another of our making, and syncs them.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
+    let mut source = File::open(from).map_err(Fault::io("open", from))?;
+    let mut copy = create_file(to)?;
+    std::io::copy(&mut source, &mut copy).map_err(Fault::io("copy", from))?;
+    copy.sync_all().map_err(Fault::io("sync", to))
+}
+
 /// Makes a directory (mode 0700) and those above it, and makes that durable.
 pub(crate) fn create_dir(path: &Path) -> Result<(), Fault> {
     if path.is_dir() {
@@ -165,11 +182,7 @@ pub(crate) fn unfinished(path: &Path) -> PathBuf {
 /// Writes a whole file so that after a power cut there is either the old one or the new one.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let temporary = unfinished(path);
-    let mut file = private_file()
-        .create(true)
-        .truncate(true)
-        .open(&temporary)
-        .map_err(Fault::io("create", &temporary))?;
+    let mut file = create_file(&temporary)?;
     file.write_all(bytes)
         .map_err(Fault::io("write", &temporary))?;
     file.sync_all().map_err(Fault::io("sync", &temporary))?;

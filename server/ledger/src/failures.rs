@@ -11,9 +11,9 @@
 //! counted since. Strangers cause what is in it, so it is bounded by age and by rows
 //! ([`limits::FAILURE_ROWS`]): the oldest go.
 
-use crate::disk::{self, DataDir, private_file};
+use crate::disk::{self, DataDir};
 use crate::engine::without_panic;
-use crate::redb_engine::fault;
+use crate::redb_file::{self, fault};
 use crate::{Fault, LogId, limits};
 use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -27,7 +27,6 @@ use writ_core::{ApplicationId, Millis};
 
 const FORMAT: u32 = 1;
 const ROWS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("rows");
-const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
 
 /// How often one kind of failure happened in one window of time. One kind can have several rows in
 /// a window: they add up.
@@ -122,30 +121,7 @@ impl FailureLog {
         }
         without_panic(&path, || {
             let db = builder().open(&path).map_err(fault(&path))?;
-            let read = || -> Result<(String, String), redb::Error> {
-                let header = db.begin_read()?.open_table(HEADER)?;
-                let text = |key: &str| -> Result<String, redb::Error> {
-                    let value = header.get(key)?;
-                    Ok(value.map(|v| v.value().to_owned()).unwrap_or_default())
-                };
-                Ok((text("format")?, text("log_id")?))
-            };
-            let (found, log) = read().map_err(fault(&path))?;
-            if found != FORMAT.to_string() {
-                let (path, known) = (path.clone(), FORMAT);
-                return Err(Fault::UnknownFormat { path, found, known });
-            }
-            match LogId::parse(&log) {
-                Some(found) if found == log_id => {}
-                Some(found) => {
-                    return Err(Fault::ForeignLog {
-                        path: path.clone(),
-                        found,
-                        expected: log_id,
-                    });
-                }
-                None => return Err(Fault::damaged(&path, "the header names no log")),
-            }
+            redb_file::check_header(&db, &path, FORMAT, log_id)?;
             Ok(Self {
                 path: path.clone(),
                 db,
@@ -223,27 +199,14 @@ impl FailureLog {
 }
 
 fn create(path: &Path, log_id: LogId) -> Result<(), Fault> {
-    let temporary = disk::unfinished(path);
-    private_file()
-        .create(true)
-        .truncate(true)
-        .open(&temporary)
-        .map_err(Fault::io("create", &temporary))?;
-    let db = builder().create(&temporary).map_err(fault(&temporary))?;
-    let write = || -> Result<(), redb::Error> {
-        let transaction = db.begin_write()?;
-        {
-            let mut header = transaction.open_table(HEADER)?;
-            header.insert("format", FORMAT.to_string().as_str())?;
-            header.insert("log_id", log_id.to_string().as_str())?;
+    let (db, aside) = redb_file::create_aside(&builder(), path, |db| {
+        redb_file::write_header(db, FORMAT, log_id, &[], |transaction| {
             transaction.open_table(ROWS)?;
-        }
-        transaction.commit()?;
-        Ok(())
-    };
-    write().map_err(fault(&temporary))?;
+            Ok(())
+        })
+    })?;
     drop(db);
-    disk::rename(&temporary, path)
+    disk::rename(&aside, path)
 }
 
 fn builder() -> Builder {

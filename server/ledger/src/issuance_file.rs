@@ -10,13 +10,13 @@
 //! A sealed file has `0000000042.seal` beside it: a [`SealedFile`] as JSON. After that the redb
 //! file is never written again.
 
-use crate::disk::{self, private_file};
+use crate::disk;
 use crate::engine::without_panic;
 use crate::issuance_frame::{self as frame, Totals};
 use crate::issuance_reader::Overlay;
 use crate::issuance_record::IssuanceRecord;
 use crate::merkle::Tree;
-use crate::redb_engine::fault;
+use crate::redb_file::{self, fault};
 use crate::{Fault, LogId, limits};
 use redb::{
     Builder, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable,
@@ -33,7 +33,6 @@ use writ_core::{Jti, Millis};
 
 const FORMAT: u32 = 1;
 const FRAMES: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("frames");
-const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
 
 /// How often a file on its way to be sealed is asked whether its last reader has gone.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
@@ -97,28 +96,16 @@ impl Active {
         made_at: Millis,
     ) -> Result<Self, Fault> {
         let path = directory.join(name(number));
-        let temporary = disk::unfinished(&path);
-        private_file()
-            .create(true)
-            .truncate(true)
-            .open(&temporary)
-            .map_err(Fault::io("create", &temporary))?;
-        let db = builder().create(&temporary).map_err(fault(&temporary))?;
-        let write = || -> Result<(), redb::Error> {
-            let transaction = db.begin_write()?;
-            {
-                let mut header = transaction.open_table(HEADER)?;
-                header.insert("format", FORMAT.to_string().as_str())?;
-                header.insert("log_id", log_id.to_string().as_str())?;
-                header.insert("made_at", made_at.to_string().as_str())?;
+        let (db, aside) = redb_file::create_aside(&builder(), &path, |db| {
+            let made_at = made_at.to_string();
+            let more = [("made_at", made_at.as_str())];
+            redb_file::write_header(db, FORMAT, log_id, &more, |transaction| {
                 transaction.open_table(FRAMES)?;
-            }
-            transaction.commit()?;
-            Ok(())
-        };
-        write().map_err(fault(&temporary))?;
+                Ok(())
+            })
+        })?;
         // The open file keeps its identity through the rename.
-        disk::rename(&temporary, &path)?;
+        disk::rename(&aside, &path)?;
         let totals = Totals::default();
         Ok(Self {
             path,
@@ -190,37 +177,8 @@ impl Active {
 
 /// When a file was made, if it is one of this format and of this log.
 fn read_header(db: &impl ReadableDatabase, path: &Path, log_id: LogId) -> Result<Millis, Fault> {
-    let read = || -> Result<(String, String, String), redb::Error> {
-        let header = db.begin_read()?.open_table(HEADER)?;
-        let text = |key: &str| -> Result<String, redb::Error> {
-            Ok(header
-                .get(key)?
-                .map(|v| v.value().to_owned())
-                .unwrap_or_default())
-        };
-        Ok((text("format")?, text("log_id")?, text("made_at")?))
-    };
-    let (format, log, made_at) = read().map_err(fault(path))?;
-    if format != FORMAT.to_string() {
-        let path = path.to_owned();
-        return Err(Fault::UnknownFormat {
-            path,
-            found: format,
-            known: FORMAT,
-        });
-    }
-    match LogId::parse(&log) {
-        Some(found) if found == log_id => {}
-        Some(found) => {
-            return Err(Fault::ForeignLog {
-                path: path.into(),
-                found,
-                expected: log_id,
-            });
-        }
-        None => return Err(Fault::damaged(path, "the header names no log")),
-    }
-    made_at
+    redb_file::check_header(db, path, FORMAT, log_id)?;
+    redb_file::header(db, path, "made_at")?
         .parse()
         .map_err(|_| Fault::damaged(path, "the header has no time"))
 }
@@ -244,6 +202,8 @@ fn chunks<'a, 'b>(
         (!chunk.is_empty()).then_some(chunk)
     })
 }
+
+type Frames = ReadOnlyTable<(u128, u64), &'static [u8]>;
 
 /// A file that can be read.
 pub(crate) enum Readable {
@@ -282,15 +242,10 @@ impl Readable {
 
     /// What its records come to.
     pub fn totals(&self, path: &Path) -> Result<Totals, Fault> {
-        let frames = self.frames().map_err(fault(path))?;
-        let Some((key, value)) = frames.last().map_err(fault(path))? else {
-            return Ok(Totals::default());
-        };
-        let head = frame::head(key.value().0, value.value());
-        Ok(head.map_err(|detail| Fault::damaged(path, detail))?.file)
+        totals(&self.frames().map_err(fault(path))?, path)
     }
 
-    fn frames(&self) -> Result<ReadOnlyTable<(u128, u64), &'static [u8]>, redb::Error> {
+    fn frames(&self) -> Result<Frames, redb::Error> {
         let transaction = match self {
             Self::Live(db) => db.begin_read()?,
             Self::Sealed(db) => db.begin_read()?,
@@ -299,30 +254,19 @@ impl Readable {
     }
 
     fn log_id(&self, path: &Path) -> Result<Option<LogId>, Fault> {
-        let read = || -> Result<Option<LogId>, redb::Error> {
-            let transaction = match self {
-                Self::Live(db) => db.begin_read()?,
-                Self::Sealed(db) => db.begin_read()?,
-            };
-            let header = transaction.open_table(HEADER)?;
-            let log = header.get("log_id")?;
-            Ok(log.and_then(|log| LogId::parse(log.value())))
+        let log = match self {
+            Self::Live(db) => redb_file::header(&**db, path, "log_id"),
+            Self::Sealed(db) => redb_file::header(db, path, "log_id"),
         };
-        read().map_err(fault(path))
+        Ok(LogId::parse(&log?))
     }
 
     /// The bytes of a record.
     pub fn find(&self, path: &Path, id: u128) -> Result<Option<Vec<u8>>, Fault> {
         let frames = self.frames().map_err(fault(path))?;
         let damaged = |detail| Fault::damaged(path, detail);
-        let last = frames.last().map_err(fault(path))?;
-        let Some((key, value)) = last else {
-            return Ok(None);
-        };
-        let file = frame::head(key.value().0, value.value())
-            .map_err(damaged)?
-            .file;
-        let stop = frame::millis(id).saturating_add(file.lateness);
+        let lateness = totals(&frames, path)?.lateness;
+        let stop = frame::millis(id).saturating_add(lateness);
         for row in frames.range((id, 0)..).map_err(fault(path))? {
             let (key, value) = row.map_err(fault(path))?;
             let highest = key.value().0;
@@ -367,13 +311,7 @@ impl Readable {
     ) -> Result<ControlFlow<()>, Fault> {
         let frames = self.frames().map_err(fault(path))?;
         let damaged = |detail| Fault::damaged(path, detail);
-        let Some((key, value)) = frames.last().map_err(fault(path))? else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let file = frame::head(key.value().0, value.value())
-            .map_err(damaged)?
-            .file;
-        let stop = until.saturating_add(file.lateness);
+        let stop = until.saturating_add(totals(&frames, path)?.lateness);
         for row in frames
             .range((from.highest, from.frame)..)
             .map_err(fault(path))?
@@ -402,6 +340,15 @@ impl Readable {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// What the records of a file come to, as its last frame says.
+fn totals(frames: &Frames, path: &Path) -> Result<Totals, Fault> {
+    let Some((key, value)) = frames.last().map_err(fault(path))? else {
+        return Ok(Totals::default());
+    };
+    let head = frame::head(key.value().0, value.value());
+    Ok(head.map_err(|detail| Fault::damaged(path, detail))?.file)
 }
 
 /// The stored bytes of a record, from the files that may have it.

@@ -34,7 +34,8 @@
 //! # Map
 //! - `engine.rs`: what the admin log needs of a store; `redb_engine.rs` (default), `sled_engine.rs`
 //!   (feature `sled`), `mem_engine.rs` (feature `testkit`: fails and loses power on demand);
-//!   `contract.rs` (feature `testkit`): what each must do, as functions for tests.
+//!   `contract.rs` (feature `testkit`): what each must do, as functions for tests. `redb_file.rs`:
+//!   what all files of redb have in common.
 //! - `writer.rs`: decide, append, publish, answer; `reading.rs`: reading a whole log. `ledger.rs`: the handle for everyone else:
 //!   execute, read, follow, the index as of a position.
 //! - `checkpoint.rs`: signing what the log is, and holding it against that; `note.rs`: the formats
@@ -76,6 +77,7 @@ pub mod note;
 pub mod notes;
 mod reading;
 mod redb_engine;
+mod redb_file;
 #[cfg(feature = "sled")]
 mod sled_engine;
 mod source;

@@ -17,8 +17,9 @@
 //! makes an append two to three times as dear, and the walk is a third of the replay that follows
 //! (figures in `README.md`).
 
-use crate::disk::{self, private_file};
+use crate::disk;
 use crate::engine::{self, AppendError, Engine, Entry, FORMAT, index_key, position_in};
+use crate::redb_file::{self, fault};
 use crate::{Fault, LogId, limits};
 use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -29,7 +30,6 @@ use std::path::{Path, PathBuf};
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const ENTITIES: TableDefinition<'_, &[u8], ()> = TableDefinition::new("entities");
-const HEADER: TableDefinition<'_, &str, &str> = TableDefinition::new("header");
 
 /// The admin log in one redb file.
 pub struct RedbEngine {
@@ -58,16 +58,10 @@ impl RedbEngine {
                 path: path.to_owned(),
             });
         }
-        let temporary = disk::unfinished(path);
-        private_file()
-            .create(true)
-            .truncate(true)
-            .open(&temporary)
-            .map_err(Fault::io("create", &temporary))?;
-        let db = builder().create(&temporary).map_err(fault(&temporary))?;
-        write_header(&db, log_id).map_err(fault(&temporary))?;
+        let write = |db: &Database| write_header(db, log_id);
+        let (db, aside) = redb_file::create_aside(&builder(), path, write)?;
         drop(db);
-        disk::rename(&temporary, path)?;
+        disk::rename(&aside, path)?;
         Self::open(path)
     }
 
@@ -106,13 +100,6 @@ impl RedbEngine {
     }
 
     fn check(db: Database, path: &Path) -> Result<Self, Fault> {
-        let header = |key: &str| -> Result<String, redb::Error> {
-            let header = db.begin_read()?.open_table(HEADER)?;
-            Ok(header
-                .get(key)?
-                .map(|value| value.value().to_owned())
-                .unwrap_or_default())
-        };
         let ends = || -> Result<(u64, Option<(u64, u64)>), redb::Error> {
             let transaction = db.begin_read()?;
             let events = transaction.open_table(EVENTS)?;
@@ -122,17 +109,7 @@ impl RedbEngine {
             };
             Ok((events.len()?, ends))
         };
-        let format = header("format").map_err(fault(path))?;
-        if format != FORMAT.to_string() {
-            let path = path.to_owned();
-            return Err(Fault::UnknownFormat {
-                path,
-                found: format,
-                known: FORMAT,
-            });
-        }
-        let log_id = LogId::parse(&header("log_id").map_err(fault(path))?)
-            .ok_or_else(|| Fault::damaged(path, "the header names no log"))?;
+        let log_id = redb_file::log_id(&db, path, FORMAT)?;
         let (count, ends) = ends().map_err(fault(path))?;
         if let Some((first, last)) = ends {
             let gap = |expected, found| Fault::Gap {
@@ -270,40 +247,9 @@ fn builder() -> Builder {
 }
 
 fn write_header(db: &Database, log_id: LogId) -> Result<(), redb::Error> {
-    let transaction = db.begin_write()?;
-    {
-        let mut header = transaction.open_table(HEADER)?;
-        header.insert("format", FORMAT.to_string().as_str())?;
-        header.insert("log_id", log_id.to_string().as_str())?;
+    redb_file::write_header(db, FORMAT, log_id, &[], |transaction| {
         transaction.open_table(EVENTS)?;
         transaction.open_table(ENTITIES)?;
-    }
-    transaction.commit()?;
-    Ok(())
-}
-
-/// An error of redb as a fault that names the file.
-pub(crate) fn fault<E: Into<redb::Error>>(path: &Path) -> impl FnOnce(E) -> Fault {
-    let path = path.to_owned();
-    move |error| match error.into() {
-        redb::Error::Corrupted(detail) => Fault::Damaged { path, detail },
-        redb::Error::DatabaseAlreadyOpen => Fault::InUse { path },
-        redb::Error::UpgradeRequired(found) => Fault::UnknownFormat {
-            path,
-            found: format!("redb {found}"),
-            known: FORMAT,
-        },
-        redb::Error::TableDoesNotExist(table) => Fault::Damaged {
-            path,
-            detail: format!("there is no table {table}"),
-        },
-        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
-            Fault::Damaged {
-                path,
-                detail: source.to_string(),
-            }
-        }
-        redb::Error::Io(source) => Fault::io("use", &path)(source),
-        other => Fault::io("use", &path)(std::io::Error::other(other)),
-    }
+        Ok(())
+    })
 }

@@ -99,11 +99,7 @@ impl SledEngine {
         db.flush().map_err(fault(&temporary))?;
         drop(db);
         let head_path = temporary.join("writ_head");
-        let head = private_file()
-            .create(true)
-            .truncate(true)
-            .open(&head_path)
-            .map_err(Fault::io("create", &head_path))?;
+        let head = disk::create_file(&head_path)?;
         write_head(&head, 0).map_err(Fault::io("write", &head_path))?;
         sync_files(&temporary, &mut BTreeSet::new())?;
         disk::rename(&temporary, path)?;
