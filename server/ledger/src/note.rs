@@ -36,6 +36,21 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
     (u64::to_string(&number) == text).then_some(number)
 }
 
+/// A hash as the formats write it: base64 (RFC 4648 §4).
+#[must_use]
+pub fn parse_hash(text: &str) -> Option<Hash> {
+    BASE64.decode(text).ok()?.try_into().ok()
+}
+
+/// The hashes of a proof, one a line; `None` when one is none, or there are more than `max`.
+pub(crate) fn parse_hashes<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    max: usize,
+) -> Option<Vec<Hash>> {
+    let hashes: Option<Vec<Hash>> = lines.take(max + 1).map(parse_hash).collect();
+    hashes.filter(|hashes| hashes.len() <= max)
+}
+
 /// What a key signs, by the signature type of signed-note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -51,6 +66,12 @@ impl KeyKind {
             Self::Log => 1,
             Self::Witness => 4,
         }
+    }
+
+    fn of_byte(byte: u8) -> Option<Self> {
+        [Self::Log, Self::Witness]
+            .into_iter()
+            .find(|kind| kind.byte() == byte)
     }
 }
 
@@ -144,15 +165,8 @@ impl FromStr for Vkey {
         };
         let key = BASE64.decode(key).map_err(|_| bad)?;
         let (kind, key) = key.split_first().ok_or(bad)?;
-        let kind = match kind {
-            1 => KeyKind::Log,
-            4 => KeyKind::Witness,
-            _ => {
-                return Err(ParseNoteError(
-                    "a verifier key of a type that is not Ed25519",
-                ));
-            }
-        };
+        let other = ParseNoteError("a verifier key of a type that is not Ed25519");
+        let kind = KeyKind::of_byte(*kind).ok_or(other)?;
         let key = key.try_into().map_err(|_| bad)?;
         let key = VerifyingKey::from_bytes(key).map_err(|_| bad)?;
         let vkey = Self {
@@ -221,11 +235,7 @@ impl NoteKey {
         let (_, encoded) = rest.split_once('+').ok_or(bad)?;
         let bytes = Zeroizing::new(BASE64.decode(encoded).map_err(|_| bad)?);
         let (kind, seed) = bytes.split_first().ok_or(bad)?;
-        let kind = match kind {
-            1 => KeyKind::Log,
-            4 => KeyKind::Witness,
-            _ => return Err(bad),
-        };
+        let kind = KeyKind::of_byte(*kind).ok_or(bad)?;
         let key = Self::new(kind, name, seed.try_into().map_err(|_| bad)?)?;
         match *key.secret() == *text {
             true => Ok(key),
@@ -413,17 +423,14 @@ impl FromStr for Checkpoint {
         let mut next = || lines.next().ok_or(bad);
         let (origin, size, root) = (next()?, next()?, next()?);
         let size = decimal(size).ok_or(bad)?;
-        let root = BASE64.decode(root).map_err(|_| bad)?;
-        match (
-            origin.is_empty() || lines.any(str::is_empty),
-            root.try_into(),
-        ) {
-            (false, Ok(root)) => Ok(Self {
+        let root = parse_hash(root).ok_or(bad)?;
+        match origin.is_empty() || lines.any(str::is_empty) {
+            false => Ok(Self {
                 origin: origin.into(),
                 size,
                 root,
             }),
-            _ => Err(bad),
+            true => Err(bad),
         }
     }
 }
@@ -545,14 +552,7 @@ impl FromStr for LogProof {
         }
         let index = line.and_then(|line| line.strip_prefix("index "));
         let index = index.and_then(decimal).ok_or(bad)?;
-        let path: Vec<Hash> = lines
-            .take(PROOF_HASHES + 1)
-            .map(|line| BASE64.decode(line).ok()?.try_into().ok())
-            .collect::<Option<_>>()
-            .ok_or(bad)?;
-        if path.len() > PROOF_HASHES {
-            return Err(bad);
-        }
+        let path = parse_hashes(lines, PROOF_HASHES).ok_or(bad)?;
         let checkpoint = checkpoint.parse()?;
         Ok(Self {
             index,

@@ -66,19 +66,11 @@ impl FromStr for Submission {
         let mut lines = head.split('\n');
         let old_size = lines.next().and_then(|line| line.strip_prefix("old "));
         let old_size = old_size.and_then(note::decimal).ok_or(bad)?;
-        let proof: Vec<Hash> = lines
-            .take(HASHES + 1)
-            .map(|line| BASE64.decode(line).ok()?.try_into().ok())
-            .collect::<Option<_>>()
-            .ok_or(bad)?;
-        match proof.len() {
-            0..=HASHES => Ok(Self {
-                old_size,
-                proof,
-                checkpoint: checkpoint.parse()?,
-            }),
-            _ => Err(bad),
-        }
+        Ok(Self {
+            old_size,
+            proof: note::parse_hashes(lines, HASHES).ok_or(bad)?,
+            checkpoint: checkpoint.parse()?,
+        })
     }
 }
 

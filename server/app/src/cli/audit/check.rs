@@ -4,8 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde_json::json;
 use writ_api::{LogCheckpoint, LogConsistency, LogProof};
@@ -186,7 +184,7 @@ impl Consistency {
             .checkpoint
             .parse()
             .map_err(|error| answered(&error))?;
-        let hashes = answer.hashes.iter().map(|hash| hash_of(hash));
+        let hashes = answer.hashes.iter().map(|hash| note::parse_hash(hash));
         let hashes = hashes.collect::<Option<Vec<Hash>>>();
         let proved = now.is_signed_by(&vkey)
             && hashes.is_some_and(|hashes| {
@@ -212,10 +210,6 @@ impl Consistency {
             detail("verdict", "the log of now begins with the one of then"),
         ])
     }
-}
-
-fn hash_of(text: &str) -> Option<Hash> {
-    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 fn checkpoint(path: &Path) -> Result<SignedCheckpoint, Failure> {
