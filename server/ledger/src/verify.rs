@@ -10,7 +10,6 @@ use crate::{Blobs, Fault, LogId, issuance_file};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use writ_core::codec::{self, hex};
 use writ_core::{Event, Millis, Position};
@@ -212,15 +211,15 @@ pub fn verify(
         covered: anchors.iter().map(|anchor| anchor.size).max().unwrap_or(0),
         log_id: engine.log_id(),
     };
-    let mut broken: Vec<&Anchor> = Vec::new();
+    let mut broken: Vec<(&Anchor, Hash)> = Vec::new();
     each_batch(engine, 0, |events| {
         for (position, bytes, hash) in events {
             walk.take(*position, bytes);
             walk.tree.push_hash(*hash);
-            let reached = anchors
-                .iter()
-                .filter(|anchor| anchor.size == walk.tree.size());
-            broken.extend(reached.filter(|anchor| anchor.check(&walk.tree, None).is_err()));
+            let size = walk.tree.size();
+            let reached = anchors.iter().filter(|anchor| anchor.size == size);
+            let found = reached.map(|anchor| (anchor, walk.tree.root()));
+            broken.extend(found.filter(|(anchor, root)| *root != anchor.root));
         }
         heard(walk.tree.size());
         Ok(())
@@ -234,9 +233,14 @@ pub fn verify(
     report.events = tree.size();
     report.root = tree.root();
     report.last_at = (tree.size() > 0).then_some(place.at);
-    for anchor in broken {
-        let first = first_changed(engine, beside, anchor);
-        report.find(not_as_signed(engine, anchor, first)?);
+    for (anchor, root) in broken {
+        report.find(Finding::NotAsSigned {
+            size: anchor.size,
+            found: hex(&root),
+            expected: hex(&anchor.root),
+            place: anchor.place.clone(),
+            first: first_changed(engine, beside, anchor),
+        });
     }
     for anchor in anchors.iter().filter(|anchor| anchor.size > tree.size()) {
         report.find(Finding::CutOff {
@@ -338,30 +342,6 @@ fn first_changed(engine: &dyn Engine, place: &Path, anchor: &Anchor) -> Option<u
     })
     .ok()?;
     first
-}
-
-fn not_as_signed(
-    engine: &dyn Engine,
-    anchor: &Anchor,
-    first: Option<u64>,
-) -> Result<Finding, Fault> {
-    let mut tree = Tree::default();
-    let all: Range<u64> = 0..anchor.size;
-    each_batch(engine, 0, |events| {
-        for (position, _, hash) in events {
-            if all.contains(position) {
-                tree.push_hash(*hash);
-            }
-        }
-        Ok(())
-    })?;
-    Ok(Finding::NotAsSigned {
-        size: anchor.size,
-        found: hex(&tree.root()),
-        expected: hex(&anchor.root),
-        place: anchor.place.clone(),
-        first,
-    })
 }
 
 impl Named {
