@@ -119,8 +119,6 @@ pub(super) struct Again {
     pub entitled: Entitled,
     /// What policies were asked and said; nothing where none judges.
     pub hearing: Option<Hearing>,
-    /// The question, with all attributes.
-    pub question: Option<Request>,
     /// What they said, as it is recorded.
     pub policies: Vec<PolicyRecord>,
     pub terms: Result<Terms, Objection>,
@@ -163,7 +161,6 @@ where
         return Again {
             entitled,
             hearing: None,
-            question: None,
             policies: Vec::new(),
             terms: Ok(terms),
         };
@@ -176,18 +173,11 @@ where
         facts: asking.facts.facts(&record.credential.method),
         issuer: asking.issuer,
     };
-    let ready: Vec<_> = entitled
-        .bindings
-        .iter()
-        .filter_map(|binding| (asking.ready)(binding))
-        .collect();
-    let request = panel::request(&question, &panel::wanted(ready.iter()));
     let hearing = panel::hear_by(&asking.ready, &asking.ask, &question);
     let (policies, terms) = panel::conclude(&entitled, &hearing.opinions);
     Again {
         entitled,
         hearing: Some(hearing),
-        question: Some(request),
         policies,
         terms,
     }
@@ -222,10 +212,7 @@ pub(super) fn rebuilt(
         }
         Ok(again) => again,
     };
-    let attributes = again
-        .hearing
-        .as_ref()
-        .map(|hearing| panel::recorded_map(&hearing.attributes));
+    let attributes = again.hearing.as_ref().map(Hearing::recorded_attributes);
     // Which engine it was is no answer of a policy: it is told beside, not compared.
     let engine = || record.engine.clone().unwrap_or_else(|| engine.into());
     let judged = IssuanceRecord {

@@ -156,7 +156,7 @@ pub fn judge(
     let (records, terms) = panel::conclude(entitled, &hearing.opinions);
     judged.policies = records;
     judged.input = Some(hearing.input);
-    judged.attributes = panel::recorded_map(&hearing.attributes);
+    judged.attributes = hearing.recorded_attributes();
     judged.engine = Some(Arc::clone(app.policies.engine()));
     match terms {
         Ok(terms) => Ok(Permit {

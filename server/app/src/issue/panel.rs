@@ -51,14 +51,27 @@ pub struct Opinion {
 }
 
 /// What the policies answered, and were asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hearing {
     /// In the order in which they were asked.
     pub opinions: Vec<Opinion>,
-    /// SHA-256 of the question, with all attributes that any of them reads.
+    /// What they were asked, with all attributes that any of them reads.
+    pub question: Request,
+    /// SHA-256 of the question.
     pub input: [u8; 32],
+}
+
+impl Hearing {
     /// The attributes that are recorded: nothing else says them.
-    pub attributes: Vec<Named>,
+    #[must_use]
+    pub fn recorded_attributes(&self) -> Map<String, Json> {
+        let elsewhere = |named: &&Named| {
+            let mut facts = Fact::ALL.iter();
+            facts.any(|fact| fact.name() == named.name && fact.is_recorded_elsewhere())
+        };
+        let attributes = self.question.attributes.iter();
+        recorded_map(attributes.filter(|named| !elsewhere(named)))
+    }
 }
 
 /// What all policies together leave of an entitlement.
@@ -144,8 +157,7 @@ pub fn hear_by(
 ) -> Hearing {
     let bindings = &question.entitled.bindings;
     let prepared: Vec<_> = bindings.iter().map(|binding| ready(binding)).collect();
-    let wanted = wanted(prepared.iter().flatten());
-    let mut request = request(question, &wanted);
+    let mut request = request(question, &wanted(prepared.iter().flatten()));
     let input = request.digest();
     let all = std::mem::take(&mut request.attributes);
     let mut opinions = Vec::with_capacity(bindings.len());
@@ -178,15 +190,13 @@ pub fn hear_by(
             micros: evaluation.micros,
         });
     }
-    let recorded = wanted.iter().filter(|fact| !fact.is_recorded_elsewhere());
-    let recorded: Vec<&str> = recorded.map(|fact| fact.name()).collect();
     Hearing {
         opinions,
+        question: Request {
+            attributes: all,
+            ..request
+        },
         input,
-        attributes: all
-            .into_iter()
-            .filter(|named| recorded.contains(&named.name.as_str()))
-            .collect(),
     }
 }
 
@@ -199,7 +209,7 @@ fn not_asked(trouble: Trouble) -> Evaluation {
 }
 
 /// The facts that any of these policies reads, sorted.
-pub(crate) fn wanted<'a>(prepared: impl Iterator<Item = &'a Arc<Prepared>>) -> Vec<Fact> {
+fn wanted<'a>(prepared: impl Iterator<Item = &'a Arc<Prepared>>) -> Vec<Fact> {
     let mut wanted: Vec<Fact> = prepared
         .flat_map(|prepared| prepared.reads.iter().copied())
         .collect();
@@ -209,7 +219,7 @@ pub(crate) fn wanted<'a>(prepared: impl Iterator<Item = &'a Arc<Prepared>>) -> V
 }
 
 /// The question as policies get it, with these facts.
-pub(crate) fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
+fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
     let entitled = question.entitled;
     let application = &entitled.application;
     let text = |text: &str| Value::Text(text.to_owned());
@@ -357,9 +367,9 @@ fn recorded(value: &Value) -> Json {
 }
 
 /// Named values as they are recorded.
-pub(crate) fn recorded_map(named: &[Named]) -> Map<String, Json> {
+fn recorded_map<'a>(named: impl IntoIterator<Item = &'a Named>) -> Map<String, Json> {
     named
-        .iter()
+        .into_iter()
         .map(|one| (one.name.clone(), recorded(&one.value)))
         .collect()
 }

@@ -66,10 +66,11 @@ pub(super) fn explanation(
         entitled: made.map(|made| entitled(&made.entitled)),
         denial,
         question: made.and_then(|made| {
+            let hearing = made.hearing.as_ref()?;
             Some(api::ExplainedQuestion {
-                question: serde_json::to_value(made.question.as_ref()?).unwrap_or_default(),
+                question: serde_json::to_value(&hearing.question).unwrap_or_default(),
                 digest_recorded: record.input.as_deref().map(str::to_owned),
-                digest_now: hex(&made.hearing.as_ref()?.input),
+                digest_now: hex(&hearing.input),
             })
         }),
         policies: policies
