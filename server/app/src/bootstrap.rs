@@ -194,16 +194,36 @@ fn init_in(
     Ok(made(administrator.client_secret))
 }
 
+/// Opens a data directory that is there, with the log in it. Takes its lock.
+///
+/// # Errors
+/// See [`BootstrapError`].
+pub(crate) fn open_log(
+    config: &Config,
+) -> Result<(DataDir, Arc<dyn writ_ledger::Engine>), BootstrapError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    Ok((data, engine))
+}
+
+/// Opens the key store of a log that is open.
+fn open_keys(
+    data: &DataDir,
+    engine: &dyn writ_ledger::Engine,
+    master_key: &MasterKey,
+) -> Result<KeyStore, Fault> {
+    KeyStore::open(data, engine.log_id(), sealing(master_key), false)
+}
+
 /// Makes a new administrator in a data directory that has a log: the way back in.
 ///
 /// # Errors
 /// See [`BootstrapError`].
 pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, BootstrapError> {
     let issuer = config.issuer.as_ref().ok_or(BootstrapError::NoIssuer)?;
-    let data = DataDir::open(&config.data_dir)?;
+    let (data, engine) = open_log(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (random, ids) = sources(Arc::clone(&clock));
-    let engine = open_engine(&data, engine_kind(config)?, None)?;
     let anchors = anchors(&checkpoints(&data, config)?);
     let ledger = Ledger::open(ledger_config(engine, events_clock(clock), &data, anchors))?;
     let administrator = NewAdministrator::make(&ids, &*random, options)?;
@@ -239,8 +259,7 @@ pub fn export(
     contents: Contents,
     mut heard: impl FnMut(u64, u64),
 ) -> Result<Manifest, BootstrapError> {
-    let data = DataDir::open(&config.data_dir)?;
-    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let (data, engine) = open_log(config)?;
     let total = engine.head()?;
     let heard = |done| heard(done, total);
     Ok(archive::export(&*engine, &data, to, contents, heard)?)
@@ -285,16 +304,10 @@ pub struct AcceptedRestore {
 /// # Errors
 /// [`BootstrapError::NothingToAccept`] when the log is what was signed.
 pub fn accept_restore(config: &Config) -> Result<AcceptedRestore, BootstrapError> {
-    let data = DataDir::open(&config.data_dir)?;
+    let (data, engine) = open_log(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (_, ids) = sources(Arc::clone(&clock));
-    let engine = open_engine(&data, engine_kind(config)?, None)?;
-    let store = KeyStore::open(
-        &data,
-        engine.log_id(),
-        sealing(&config.master_key()?),
-        false,
-    )?;
+    let store = open_keys(&data, &*engine, &config.master_key()?)?;
     let ledger = Ledger::open(ledger_config(
         engine,
         events_clock(clock),
@@ -343,14 +356,8 @@ pub fn accept_restore(config: &Config) -> Result<AcceptedRestore, BootstrapError
 /// # Errors
 /// See [`BootstrapError`].
 pub fn reseal(config: &Config, new: &MasterKey) -> Result<usize, BootstrapError> {
-    let data = DataDir::open(&config.data_dir)?;
-    let engine = open_engine(&data, engine_kind(config)?, None)?;
-    let store = KeyStore::open(
-        &data,
-        engine.log_id(),
-        sealing(&config.master_key()?),
-        false,
-    )?;
+    let (data, engine) = open_log(config)?;
+    let store = open_keys(&data, &*engine, &config.master_key()?)?;
     store.reseal(sealing(new))?;
     Ok(store.list().len())
 }
@@ -396,10 +403,9 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         random,
         sandbox,
     } = surroundings;
-    let data = DataDir::open(&config.data_dir)?;
-    let engine = open_engine(&data, engine_kind(config)?, None)?;
+    let (data, engine) = open_log(config)?;
     let master_key = config.master_key()?;
-    let key_store = KeyStore::open(&data, engine.log_id(), sealing(&master_key), false)?;
+    let key_store = open_keys(&data, &*engine, &master_key)?;
     let policies = Policies::open(&data, master_key.expose(), sandbox)?;
     let metrics = Arc::new(Metrics::new());
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));

@@ -3,25 +3,18 @@
 use super::call::Call;
 use super::page::{after, cursor, limit};
 use super::read::{blocking, turn};
-use super::{Answer, Failure, Outcome};
+use super::{Answer, Outcome};
 use crate::app::App;
 use crate::issue::failures::{self, Written};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use writ_api::Page;
 use writ_core::{ApplicationId, Millis};
 use writ_ledger::{FailurePlace, FailureRow, Fault};
 
 /// Most rows that one page looks at.
 const SCANNED: usize = 10_000;
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
 
 struct Wanted {
     from: FailurePlace,
@@ -50,16 +43,11 @@ impl Wanted {
 }
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
-    let application = |text: &str| {
-        let detail = "the query parameter application must be the id of an application";
-        text.parse()
-            .map_err(|_| Failure::malformed("query_malformed", detail))
-    };
     let since = call.time("since")?.unwrap_or_default();
     let wanted = Wanted {
         from: after(&call)?.unwrap_or(FailurePlace::since(since)),
         limit: limit(&call)?,
-        application: call.query("application").map(application).transpose()?,
+        application: call.application_asked()?,
         reason: call.query("reason").map(str::to_owned),
         since,
         until: call.time("until")?.unwrap_or(Millis::MAX),
@@ -73,7 +61,7 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     Ok(Answer::json(&page.await?))
 }
 
-fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
+fn collect(app: &App, wanted: &Wanted) -> Result<Page<Box<RawValue>>, Fault> {
     let mut items: Vec<Box<RawValue>> = Vec::new();
     let mut scanned = 0;
     let mut damaged = None;

@@ -170,6 +170,16 @@ impl Call {
         self.query.get(name)
     }
 
+    /// The application whose id is in the query.
+    pub(super) fn application_asked(&self) -> Result<Option<ApplicationId>, Failure> {
+        let parse = |text: &str| {
+            let detail = "the query parameter application must be the id of an application";
+            text.parse()
+                .map_err(|_| Failure::malformed("query_malformed", detail))
+        };
+        self.query("application").map(parse).transpose()
+    }
+
     /// A yes or no in the query; no where it is absent.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.query(name) {

@@ -9,6 +9,7 @@ use crate::app::App;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use writ_api::Page;
 use writ_core::{Entity, Position, codec};
 use writ_ledger::Fault;
 
@@ -26,13 +27,6 @@ pub(super) struct Stored {
 struct Reason {
     #[serde(default)]
     reason: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Stored>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
 }
 
 struct Wanted {
@@ -80,7 +74,7 @@ pub(super) fn entity(text: &str) -> Result<Entity, Failure> {
     })
 }
 
-fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
+fn collect(app: &App, wanted: &Wanted) -> Result<Page<Stored>, Fault> {
     let events = match &wanted.entity {
         Some(entity) => about(app, wanted, entity)?,
         None => {

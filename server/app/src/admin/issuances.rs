@@ -5,11 +5,12 @@ use super::page::{after, cursor, limit};
 use super::read::{blocking, turn};
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use writ_api::Page;
 use writ_core::{ApplicationId, Jti, Millis};
 use writ_ledger::{Fault, IssuanceSpan, Outcome as Decision};
 
@@ -19,13 +20,6 @@ const SCANNED_RECORDS: usize = 10_000;
 const SCANNED_BYTES: usize = 16 << 20;
 /// A page ends when its records have this many bytes.
 const PAGE_BYTES: usize = 1 << 20;
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
 
 struct Wanted {
     limit: usize,
@@ -85,10 +79,6 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
 
 fn wanted(call: &Call) -> Result<Wanted, Failure> {
     let malformed = |detail| Failure::malformed("query_malformed", detail);
-    let application = |text: &str| {
-        let detail = "the query parameter application must be the id of an application";
-        text.parse().map_err(|_| malformed(detail))
-    };
     let outcome = |text: &str| match text {
         "granted" => Ok(Ending::Granted),
         "denied" => Ok(Ending::Denied),
@@ -98,7 +88,7 @@ fn wanted(call: &Call) -> Result<Wanted, Failure> {
         )),
     };
     let filter = Filter {
-        application: call.query("application").map(application).transpose()?,
+        application: call.application_asked()?,
         credential: call.query("credential").map(str::to_owned),
         outcome: call.query("outcome").map(outcome).transpose()?,
         scope: call.query("scope").map(str::to_owned),
@@ -117,7 +107,7 @@ fn wanted(call: &Call) -> Result<Wanted, Failure> {
     })
 }
 
-fn collect(app: &App, wanted: &Wanted) -> Result<Page, Fault> {
+fn collect(app: &App, wanted: &Wanted) -> Result<Page<Box<RawValue>>, Fault> {
     let Wanted {
         limit,
         span,

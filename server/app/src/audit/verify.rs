@@ -1,13 +1,14 @@
 //! Verifying a data directory without its server, or an archive: the log against its checkpoints, and what lies
 //! beside the log against the log.
 
+use crate::bootstrap::{self, BootstrapError};
 use crate::config::Config;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use writ_ledger::archive::ArchiveEngine;
 use writ_ledger::note::{SignedCheckpoint, Vkey};
 use writ_ledger::verify::{self, Beside, Finding, Report};
-use writ_ledger::{Anchor, Checkpoints, DataDir, Engine, Fault, LogId, open_engine};
+use writ_ledger::{Anchor, Checkpoints, DataDir, Engine, Fault, LogId};
 
 /// What is held against the log besides what lies in its data directory.
 #[derive(Clone, Debug, Default)]
@@ -74,8 +75,7 @@ impl Source {
     /// # Errors
     /// When it cannot be opened.
     pub fn data_dir(config: &Config) -> Result<Self, VerifyError> {
-        let data = DataDir::open(&config.data_dir)?;
-        let engine = open_engine(&data, crate::bootstrap::engine_kind(config)?, None)?;
+        let (data, engine) = bootstrap::open_log(config)?;
         let own = Checkpoints::path(&data);
         let copy = config.checkpoint.copy_to.clone();
         Ok(Self {
@@ -234,5 +234,5 @@ pub enum VerifyError {
     Disk(#[from] Fault),
     /// The configuration.
     #[error(transparent)]
-    Bootstrap(#[from] crate::bootstrap::BootstrapError),
+    Bootstrap(#[from] BootstrapError),
 }

@@ -84,6 +84,21 @@ impl Assignment {
     }
 }
 
+/// How many seconds a whole number with one of these units is.
+pub fn seconds(text: &str, units: &str) -> Option<u64> {
+    let unit = text.chars().last().filter(|unit| units.contains(*unit))?;
+    let each = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return None,
+    };
+    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    count.checked_mul(each)
+}
+
 /// A moment: an RFC 3339 time, or how long ago, as a whole number with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(Millis);
@@ -91,17 +106,7 @@ pub struct Moment(Millis);
 impl Moment {
     fn read(text: &str, now: Millis) -> Result<Self, String> {
         let ago = || {
-            let unit = text.chars().last()?;
-            let seconds = match unit {
-                's' => 1,
-                'm' => 60,
-                'h' => 3_600,
-                'd' => 86_400,
-                'w' => 604_800,
-                _ => return None,
-            };
-            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            let milliseconds = count.checked_mul(seconds)?.checked_mul(1_000)?;
+            let milliseconds = seconds(text, "smhdw")?.checked_mul(1_000)?;
             // Before 1970 there was nothing.
             Some(Millis(now.0.saturating_sub(milliseconds)))
         };

@@ -22,6 +22,7 @@ use crate::cli::output::{Details, Out, detail, details};
 use crate::cli::policy::{SettingOptions, module, read};
 use crate::cli::progress::{Progress, grouped};
 use crate::cli::table::Table;
+use crate::cli::values::seconds;
 use crate::cli::{Failure, note};
 
 /// Judge recorded decisions again with another policy, or without a grant or a scope
@@ -81,20 +82,8 @@ impl FromStr for Since {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let unit = |unit: char| match unit {
-            'd' => Some(86_400),
-            'h' => Some(3_600),
-            'm' => Some(60),
-            _ => None,
-        };
-        let ago = || {
-            let seconds = unit(text.chars().next_back()?)?;
-            let number: u64 = text.get(..text.len() - 1)?.parse().ok()?;
-            number.checked_mul(seconds).map(Self::AgoSeconds)
-        };
-        let at = || text.parse().ok().map(Self::At);
-        ago()
-            .or_else(at)
+        let ago = seconds(text, "mhd").map(Self::AgoSeconds);
+        ago.or_else(|| text.parse().ok().map(Self::At))
             .ok_or_else(|| "write 7d, 24h, 30m, or a time such as 2026-03-03T09:00:00Z".to_owned())
     }
 }

@@ -101,22 +101,10 @@ impl Export {
             archive.event(event.get().as_bytes()).map_err(fault)
         })?;
         // All that were ever uploaded, as the log has them; the removed ones are kept too.
-        let mut after: Option<String> = None;
-        loop {
-            let mut call =
-                Call::get(&["policies"], &Read::default()).query("limit", PAGE.to_string());
-            if let Some(after) = &after {
-                call = call.query("after", after);
-            }
-            let page: Page<Policy> = client.fetch(call)?;
-            for policy in &page.items {
-                let call = Call::get(&["policies", &policy.digest, "module"], &Read::default());
-                archive.module(&client.bytes(call)?).map_err(fault)?;
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
+        let policies: Vec<Policy> = client.collect(&["policies"], &Read::default(), &[])?;
+        for policy in policies {
+            let call = Call::get(&["policies", &policy.digest, "module"], &Read::default());
+            archive.module(&client.bytes(call)?).map_err(fault)?;
         }
         archive.finish(Some(&signed.checkpoint)).map_err(fault)
     }
