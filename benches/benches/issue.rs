@@ -16,6 +16,7 @@ fn authorize_among_10k_applications(c: &mut Criterion) {
     let ask = Ask {
         scope: Some(&scope),
         resources: &resources,
+        ..Ask::default()
     };
     c.bench_function("authorize_among_10k_applications", |b| {
         b.iter(|| authorize(&world.app.index(), black_box(id), ask).expect("granted"));

@@ -80,6 +80,7 @@ fn hearing(c: &mut Criterion) {
     let ask = Ask {
         scope: Some(&scope),
         resources: &resources,
+        ..Ask::default()
     };
     let entitled = authorize(&index, id, ask).expect("granted");
     let question = panel::Question {

@@ -120,6 +120,7 @@ impl World {
             ask: Ask {
                 scope: Some(scope),
                 resources,
+                ..Ask::default()
             },
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: Some("bench/1"),

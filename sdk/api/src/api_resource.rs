@@ -47,6 +47,8 @@ pub struct TokenProfile {
     /// The lifetime; the server's setting where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u32>,
+    /// What its tokens must be bound to: `none`, `dpop`, `mtls` or `any` of both.
+    pub sender_constraint: String,
 }
 
 /// A token profile, or a change of one.
@@ -67,6 +69,10 @@ pub struct ChangeTokenProfile {
     )]
     #[schemars(with = "Option<u32>")]
     pub lifetime_seconds: Option<Option<u32>>,
+    /// What its tokens must be bound to: `none` (default), `dpop` (RFC 9449), `mtls` (RFC 8705), or
+    /// `any` of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_constraint: Option<String>,
 }
 
 /// Registers an API resource.

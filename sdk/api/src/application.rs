@@ -45,6 +45,10 @@ pub struct TokenSettings {
     /// A shorter lifetime than the API resource's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u32>,
+    /// What its tokens must be bound to: `none` (default), `dpop` (RFC 9449), `mtls` (RFC 8705), or
+    /// `any` of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_constraint: Option<String>,
 }
 
 /// A secret of an application; the secret itself is shown once, when it is made.

@@ -122,4 +122,18 @@ pub struct Settings {
         skip_serializing_if = "Option::is_none"
     )]
     pub jwks_max_age_seconds: Option<u32>,
+    /// `none`, or `fapi2`: no shared secrets, and only tokens that are bound to their sender.
+    #[serde(
+        rename = "security.profile",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub security_profile: Option<String>,
+    /// Whether a DPoP proof must have a nonce of this server.
+    #[serde(
+        rename = "dpop.require_nonce",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub dpop_require_nonce: Option<bool>,
 }

@@ -301,8 +301,12 @@ label! {
     TokenErrorCode, "error":
     /// A policy said no.
     AccessDenied = "access_denied",
+    /// Authorization details that there are not, or not for this application.
+    InvalidAuthorizationDetails = "invalid_authorization_details",
     /// The application did not prove who it is.
     InvalidClient = "invalid_client",
+    /// A DPoP proof is missing, or no good.
+    InvalidDpopProof = "invalid_dpop_proof",
     /// The grant presented is no good.
     InvalidGrant = "invalid_grant",
     /// The request is malformed.
@@ -319,6 +323,8 @@ label! {
     UnauthorizedClient = "unauthorized_client",
     /// A grant type that Writ does not know.
     UnsupportedGrantType = "unsupported_grant_type",
+    /// A DPoP proof must have the nonce that comes with this answer.
+    UseDpopNonce = "use_dpop_nonce",
 }
 
 label! {

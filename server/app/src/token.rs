@@ -259,6 +259,7 @@ mod tests {
                     ask: Ask {
                         scope: Some(&scope),
                         resources: &[],
+                        ..Ask::default()
                     },
                     source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                     user_agent: None,

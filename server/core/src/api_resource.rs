@@ -1,7 +1,8 @@
 //! API resources and their scopes, as held in the index.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, Description, Identifier, MANAGEMENT_IDENTIFIER, Name,
+    Algorithm, ApiId, ApplicationId, Description, DetailsType, Identifier, MANAGEMENT_IDENTIFIER,
+    Name, SenderConstraint, authentication::is_default,
 };
 use crate::{Millis, Position, ScopeBits, ScopeName};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct ApiResource {
     pub guards: Vec<ApplicationId>,
     /// Its scopes by number; a number whose scope was removed stays empty for ever.
     pub slots: Vec<Option<Scope>>,
+    /// Its types of authorization details, sorted by name.
+    pub details_types: Vec<DetailsType>,
     /// The position of its last change.
     pub version: Position,
 }
@@ -53,6 +56,9 @@ pub struct TokenProfile {
     /// The lifetime in seconds; the server's setting where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u32>,
+    /// What its tokens must be bound to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sender_constraint: SenderConstraint,
 }
 
 /// A change of a [`TokenProfile`]: those present change, the others stay.
@@ -64,6 +70,8 @@ pub struct ProfileChange {
     pub typ: Option<TokenType>,
     /// The lifetime in seconds, or back to the server's setting.
     pub lifetime_seconds: Option<Option<u32>>,
+    /// What tokens must be bound to.
+    pub sender_constraint: Option<SenderConstraint>,
 }
 
 impl TokenProfile {
@@ -74,6 +82,7 @@ impl TokenProfile {
             algorithm: change.algorithm.unwrap_or(self.algorithm),
             typ: change.typ.unwrap_or(self.typ),
             lifetime_seconds: change.lifetime_seconds.unwrap_or(self.lifetime_seconds),
+            sender_constraint: change.sender_constraint.unwrap_or(self.sender_constraint),
         }
     }
 }
@@ -127,6 +136,14 @@ impl ApiResource {
         self.scopes()
             .find(|(_, scope)| scope.name.as_str() == name)
             .map(|(bit, _)| bit)
+    }
+
+    /// A type of authorization details.
+    #[must_use]
+    pub fn details_type(&self, name: &str) -> Option<&DetailsType> {
+        self.details_types
+            .iter()
+            .find(|one| one.name.as_str() == name)
     }
 
     /// All scopes, as a set.

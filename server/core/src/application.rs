@@ -1,7 +1,9 @@
 //! Applications, as held in the index: with their secrets, grants and roles.
 
+use crate::authentication::is_default;
 use crate::{
-    ApiId, ApplicationId, Identifier, Labels, Millis, Name, Position, RoleId, ScopeBits, SecretId,
+    ApiId, ApplicationId, Authentication, AuthenticationMethod, DetailsTypeName, Identifier,
+    Labels, Millis, Name, Position, RoleId, ScopeBits, SecretId, SecurityProfile, Settings,
 };
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -21,6 +23,12 @@ pub struct Application {
     pub labels: Labels,
     /// What its tokens look like.
     pub token_settings: Option<Box<TokenSettings>>,
+    /// How it may authenticate, where that is not the usual.
+    pub authentication: Option<Box<Authentication>>,
+    /// How many tokens it may get.
+    pub quota: Option<Box<Quota>>,
+    /// Whose tokens it may exchange.
+    pub exchange: Option<Box<TokenExchange>>,
     /// Its secrets that are not revoked, in the order of creation. Some may have expired.
     pub secrets: Box<[Secret]>,
     /// Its grants, sorted by API resource.
@@ -98,6 +106,9 @@ pub struct Grant {
     pub mode: GrantMode,
     /// The scopes it may have, by their numbers in the API resource.
     pub scopes: ScopeBits,
+    /// The types of authorization details that it may ask for, sorted; nothing where there are
+    /// none.
+    pub details: Option<Box<Vec<DetailsTypeName>>>,
 }
 
 /// How a grant's scopes are used.
@@ -124,6 +135,113 @@ pub struct TokenSettings {
     /// A shorter lifetime than the API resource's, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u32>,
+    /// What its tokens must be bound to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sender_constraint: SenderConstraint,
+}
+
+/// What a token must be bound to, so that nobody can use it who only got hold of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderConstraint {
+    /// Nothing. A DPoP proof that comes all the same binds it.
+    #[default]
+    None,
+    /// A key that proofs show (RFC 9449).
+    Dpop,
+    /// The certificate of the connection (RFC 8705 §3).
+    Mtls,
+    /// One of both.
+    Any,
+}
+
+impl SenderConstraint {
+    /// All of them, with their names.
+    pub const NAMED: [(&str, Self); 4] = [
+        ("none", Self::None),
+        ("dpop", Self::Dpop),
+        ("mtls", Self::Mtls),
+        ("any", Self::Any),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMED[self as usize].0
+    }
+
+    /// What fulfils both, or nothing if nothing does: a token is bound to one thing only.
+    #[must_use]
+    pub fn and(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::None, one) | (one, Self::None) => Some(one),
+            (Self::Any, one) | (one, Self::Any) => Some(one),
+            (one, two) => (one == two).then_some(one),
+        }
+    }
+}
+
+/// What a token is bound to: the members of `cnf` (RFC 7800 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// A key that proofs show: `jkt` (RFC 9449 §6.1).
+    Dpop,
+    /// A certificate: `x5t#S256` (RFC 8705 §3.1).
+    Mtls,
+}
+
+/// How many tokens an application may get. What is absent is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Tokens a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// Tokens an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u32>,
+    /// Tokens a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+    /// What happens when it is used up.
+    #[serde(default)]
+    pub mode: QuotaMode,
+}
+
+/// What happens when a quota is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaMode {
+    /// No more tokens until there is room.
+    #[default]
+    Enforce,
+    /// It is counted and said.
+    Monitor,
+}
+
+/// Whose tokens an application may exchange for its own use (RFC 8693).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenExchange {
+    /// The applications whose tokens it may exchange, sorted. Some may be gone.
+    pub subjects: Vec<ApplicationId>,
+    /// What the new token says.
+    #[serde(default)]
+    pub mode: ExchangeMode,
+}
+
+/// What an exchanged token says about who uses it (RFC 8693 §1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeMode {
+    /// The subject, and in `act` who acts for it.
+    #[default]
+    Delegation,
+    /// The subject alone; `client_id` still is who asked.
+    Impersonation,
 }
 
 /// What the `aud` of a token names (RFC 7519 §4.1.3).
@@ -145,6 +263,43 @@ impl Application {
             .binary_search_by_key(&api, |grant| grant.api)
             .ok()
             .map(|i| &self.grants[i])
+    }
+
+    /// How it may authenticate.
+    #[must_use]
+    pub fn authentication(&self) -> &Authentication {
+        self.authentication
+            .as_deref()
+            .unwrap_or_else(|| Authentication::usual())
+    }
+
+    /// How strict it is with this application: as its own profile says, and the server's.
+    #[must_use]
+    pub fn profile(&self, settings: &Settings) -> SecurityProfile {
+        let own = self.authentication.as_ref().map(|own| own.profile);
+        match (own.unwrap_or_default(), settings.security_profile) {
+            (SecurityProfile::None, SecurityProfile::None) => SecurityProfile::None,
+            _ => SecurityProfile::Fapi2,
+        }
+    }
+
+    /// Whether it may authenticate by a method.
+    #[must_use]
+    pub fn may_use(&self, method: AuthenticationMethod, settings: &Settings) -> bool {
+        let strict = self.profile(settings) == SecurityProfile::Fapi2;
+        self.authentication().methods.contains(&method) && !(strict && method.uses_secret())
+    }
+
+    /// The methods by which it could authenticate now, if whoever asks holds what they need.
+    pub fn usable_methods(
+        &self,
+        settings: &Settings,
+        now: Millis,
+    ) -> impl Iterator<Item = AuthenticationMethod> {
+        let has_secret = self.secrets.iter().any(|secret| secret.is_valid(now));
+        let strict = self.profile(settings) == SecurityProfile::Fapi2;
+        let methods = self.authentication().methods.iter().copied();
+        methods.filter(move |method| !method.uses_secret() || (has_secret && !strict))
     }
 
     /// Looks for the secret with this digest. Every secret is compared, each in constant time, so

@@ -6,9 +6,10 @@
 
 use crate::event::*;
 use crate::{
-    Actor, ApplicationId, Command, GrantMode, Index, ManagementScope, Millis, PolicyTarget,
-    Refusal, RoleId, ScopeBits,
+    Actor, Application, ApplicationId, AuthenticationMethod, Command, GrantMode, Index,
+    ManagementScope, Millis, PolicyTarget, Refusal, RoleId, ScopeBits,
 };
+use std::sync::Arc;
 
 /// What an actor may do, as of an index.
 pub(crate) enum Authority {
@@ -200,6 +201,23 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         Event::ApplicationLabelled(e) => vec![e.id],
         Event::ApplicationTokenSettingsChanged(e) => vec![e.id],
         Event::ApplicationSecretAdded(e) => vec![e.application],
+        Event::ApplicationAuthenticationChanged(e) => vec![e.id],
+        Event::ApplicationQuotaChanged(e) => vec![e.id],
+        // It gets tokens of these: nobody hands out those of a mightier one.
+        Event::ApplicationExchangeChanged(e) => {
+            let subjects = e.exchange.iter().flat_map(|exchange| &exchange.subjects);
+            std::iter::once(e.id).chain(subjects.copied()).collect()
+        }
+        Event::GrantDetailsChanged(e) => vec![e.application],
+        // Whoever says which keys are an issuer's is every application that trusts it.
+        Event::TrustedIssuerChanged(e) => {
+            let trusts = |app: &&Arc<Application>| {
+                let rules = &app.authentication().trust;
+                rules.iter().any(|rule| rule.issuer == e.id)
+            };
+            let trusting = after.administrators().filter(trusts);
+            trusting.map(|app| app.id).collect()
+        }
         Event::ApplicationRoleAssigned(e) => vec![e.application],
         Event::GrantAdded(e) => vec![e.application],
         Event::GrantChanged(e) => {
@@ -253,6 +271,10 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         | Event::ScopeAdded(_)
         | Event::ScopeDescribed(_)
         | Event::ScopeRemoved(_)
+        | Event::DetailsTypePut(_)
+        | Event::DetailsTypeRemoved(_)
+        | Event::TrustedIssuerCreated(_)
+        | Event::TrustedIssuerRemoved(_)
         | Event::ApplicationDisabled(_)
         | Event::ApplicationRemoved(_)
         | Event::ApplicationSecretRevoked(_)
@@ -298,8 +320,9 @@ fn handed_out(event: &Event) -> Option<RoleId> {
     }
 }
 
-/// Whether some application can administer everything now: enabled, with a secret that works and
-/// every scope of the management API.
+/// Whether some application can administer everything now: enabled, with every scope of the
+/// management API, and with a secret or key that works. What depends on others (their keys, their
+/// tokens, the certificates that a node trusts) does not count: it can be gone tomorrow.
 fn has_usable_administrator(index: &Index, now: Millis) -> bool {
     let Some(management) = index.management() else {
         return false;
@@ -310,7 +333,21 @@ fn has_usable_administrator(index: &Index, now: Millis) -> bool {
         .collect();
     index.administrators().any(|app| {
         app.enabled
-            && app.secrets.iter().any(|secret| secret.is_valid(now))
+            && can_authenticate(index, app, now)
             && all.is_subset(&index.granted(app, management.id))
     })
+}
+
+fn can_authenticate(index: &Index, app: &Application, now: Millis) -> bool {
+    let has_keys = !app.authentication().keys.is_empty();
+    app.usable_methods(index.settings(), now)
+        .any(|method| match method {
+            AuthenticationMethod::ClientSecretBasic | AuthenticationMethod::ClientSecretPost => {
+                true
+            }
+            AuthenticationMethod::PrivateKeyJwt => has_keys,
+            AuthenticationMethod::SelfSignedTlsClientAuth
+            | AuthenticationMethod::TlsClientAuth
+            | AuthenticationMethod::WorkloadIdentity => false,
+        })
 }

@@ -2,9 +2,9 @@
 //! Pure and quick: it reads one version of the index and says so.
 
 use crate::{
-    Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Index, Name,
-    OmittedScopes, PolicyBinding, PolicyMode, PolicyTarget, Position, ScopeBits, ScopeName,
-    TokenType, UnauthorizedScopes, limits,
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, Audience, Binding, DetailsTypeName,
+    Index, Name, OmittedScopes, PolicyBinding, PolicyMode, PolicyTarget, Position, ScopeBits,
+    ScopeName, SecurityProfile, SenderConstraint, TokenType, UnauthorizedScopes, limits,
 };
 use std::sync::Arc;
 
@@ -15,6 +15,19 @@ pub struct Ask<'a> {
     pub scope: Option<&'a str>,
     /// The `resource` parameters (RFC 8707 §2), in their order.
     pub resources: &'a [&'a str],
+    /// The types of the parameter `authorization_details` (RFC 9396 §2), in their order.
+    pub details: &'a [&'a str],
+    /// What the token can be bound to.
+    pub binds: Binds,
+}
+
+/// What a request shows that a token can be bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Binds {
+    /// A DPoP proof (RFC 9449 §5).
+    pub dpop: bool,
+    /// A certificate of the client (RFC 8705 §3).
+    pub certificate: bool,
 }
 
 /// The most that can be granted: what policies may shrink and never widen.
@@ -26,6 +39,10 @@ pub struct Entitled {
     pub apis: Vec<Arc<ApiResource>>,
     /// The scopes, sorted.
     pub scopes: Vec<ScopeName>,
+    /// The types of authorization details, sorted.
+    pub details: Vec<DetailsTypeName>,
+    /// What the token is bound to.
+    pub binding: Option<Binding>,
     /// Asked scopes that were left out (`scopes.unauthorized = "drop"`).
     pub dropped: Vec<Box<str>>,
     /// The values of `aud`.
@@ -62,7 +79,12 @@ impl Entitled {
         let left: Vec<Arc<ApiResource>> = self
             .apis
             .iter()
-            .filter(|api| owned(api, granted) || !owned(api, &self.scopes))
+            .filter(|api| {
+                let detailed = |one: &DetailsTypeName| api.details_type(one.as_str()).is_some();
+                owned(api, granted)
+                    || !owned(api, &self.scopes)
+                    || self.details.iter().any(detailed)
+            })
             .cloned()
             .collect();
         audience(&self.application, &left)
@@ -135,6 +157,21 @@ pub enum Denial {
         /// How many.
         count: usize,
     },
+    /// Types of authorization details are unknown or not granted: which of the two is not told.
+    #[error("unknown or not granted types of authorization details: {}", .types.join(" "))]
+    DetailsUnauthorized {
+        /// Which ones.
+        types: Vec<Box<str>>,
+    },
+    /// The token must be bound to something that the request does not show.
+    #[error("the token must be bound to {}", bound_to(*.needed))]
+    SenderUnconstrained {
+        /// What would do.
+        needed: SenderConstraint,
+    },
+    /// The application and the API resources want the token bound to different things.
+    #[error("the application and the API resources want this token bound to different things")]
+    SenderConstraintsDiffer,
     /// The management API shares a token with nothing.
     #[error("the management API never shares a token with another API resource")]
     ManagementAlone,
@@ -155,6 +192,9 @@ impl Denial {
             Self::SeveralResources { .. } => "several_resources",
             Self::ProfilesDiffer { .. } => "profiles_differ",
             Self::TooManyPolicies { .. } => "too_many_policies",
+            Self::DetailsUnauthorized { .. } => "details_unauthorized",
+            Self::SenderUnconstrained { .. } => "sender_unconstrained",
+            Self::SenderConstraintsDiffer => "sender_constraints_differ",
             Self::ManagementAlone => "management_alone",
         }
     }
@@ -186,7 +226,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
                 *scopes = available(index, application, api);
             }
         }
-        None if settings.scopes_omitted == OmittedScopes::All => {
+        None if ask.details.is_empty() && settings.scopes_omitted == OmittedScopes::All => {
             for api in application
                 .grants
                 .iter()
@@ -203,6 +243,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
     if !dropped.is_empty() && settings.scopes_unauthorized == UnauthorizedScopes::Reject {
         return Err(Denial::ScopesUnauthorized { scopes: dropped });
     }
+    let details = permitted_details(index, application, ask.details, &mut wanted)?;
     if wanted.is_empty() {
         return Err(Denial::NothingToGrant);
     }
@@ -234,6 +275,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         });
     }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
+    let binding = binding(index, application, &apis, ask.binds)?;
     let version = version(index, application, &apis, first.algorithm);
     let bindings = bindings(index, application, &apis)?;
     Ok(Entitled {
@@ -243,6 +285,8 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         application: Arc::clone(application),
         apis,
         scopes,
+        details,
+        binding,
         dropped,
         lifetime_seconds,
         algorithm: first.algorithm,
@@ -250,6 +294,84 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         as_of: index.head().unwrap_or_default(),
         version,
     })
+}
+
+/// The types of authorization details that an application may ask for. Their API resources join
+/// those of the scopes.
+fn permitted_details(
+    index: &Index,
+    application: &Application,
+    asked: &[&str],
+    wanted: &mut Wanted,
+) -> Result<Vec<DetailsTypeName>, Denial> {
+    let mut details: Vec<DetailsTypeName> = Vec::new();
+    let mut unauthorized: Vec<Box<str>> = Vec::new();
+    for name in asked {
+        let granted = |api: &&Arc<ApiResource>| {
+            let grant = application.grant(api.id);
+            let named = grant.and_then(|grant| grant.details.as_deref());
+            !api.requires_authorization
+                || named.is_some_and(|names| names.iter().any(|one| one.as_str() == *name))
+        };
+        let found = index.details_type(name).filter(granted);
+        match found.and_then(|api| Some((api, api.details_type(name)?))) {
+            Some((api, details_type)) => {
+                if wanted.iter().all(|(other, _)| other.id != api.id) {
+                    wanted.push((Arc::clone(api), ScopeBits::default()));
+                }
+                details.push(details_type.name.clone());
+            }
+            None => unauthorized.push(shown(name)),
+        }
+    }
+    if !unauthorized.is_empty() {
+        unauthorized.truncate(limits::DETAILS_PER_REQUEST);
+        return Err(Denial::DetailsUnauthorized {
+            types: unauthorized,
+        });
+    }
+    details.sort_unstable();
+    details.dedup();
+    Ok(details)
+}
+
+/// What a token is bound to: to what its application, its API resources and the profile in force
+/// demand, and to the key of a proof in any case, which nobody shows who does not want it.
+fn binding(
+    index: &Index,
+    application: &Application,
+    apis: &[Arc<ApiResource>],
+    binds: Binds,
+) -> Result<Option<Binding>, Denial> {
+    let own = application.token_settings.as_ref();
+    let own = own.map(|settings| settings.sender_constraint);
+    let strict = match application.profile(index.settings()) {
+        SecurityProfile::None => SenderConstraint::None,
+        SecurityProfile::Fapi2 => SenderConstraint::Any,
+    };
+    let demands = apis.iter().map(|api| api.profile.sender_constraint);
+    let needed = demands
+        .chain(own)
+        .try_fold(strict, SenderConstraint::and)
+        .ok_or(Denial::SenderConstraintsDiffer)?;
+    match (needed, binds.dpop, binds.certificate) {
+        (SenderConstraint::None | SenderConstraint::Dpop | SenderConstraint::Any, true, _) => {
+            Ok(Some(Binding::Dpop))
+        }
+        (SenderConstraint::Mtls | SenderConstraint::Any, _, true) => Ok(Some(Binding::Mtls)),
+        (SenderConstraint::None, false, _) => Ok(None),
+        (needed, ..) => Err(Denial::SenderUnconstrained { needed }),
+    }
+}
+
+fn bound_to(needed: SenderConstraint) -> &'static str {
+    match needed {
+        SenderConstraint::Dpop => "a key: send a DPoP proof (RFC 9449)",
+        SenderConstraint::Mtls => "a client certificate: use mutual TLS (RFC 8705)",
+        SenderConstraint::None | SenderConstraint::Any => {
+            "its sender: send a DPoP proof (RFC 9449), or use mutual TLS (RFC 8705)"
+        }
+    }
 }
 
 /// The position of the last change of anything that an entitlement depends on; `None` when it

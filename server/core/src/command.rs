@@ -2,9 +2,10 @@
 //! asks, since nothing here may invent anything.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, BindingId, Description, GrantMode, Identifier, Jti, Judgement,
-    Kid, Labels, ManagementScope, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode,
-    PolicyTarget, ProfileChange, PublicJwk, RoleId, ScopeName, SecretId, SettingsChange,
+    Algorithm, ApiId, ApplicationId, Authentication, BindingId, Description, DetailsType,
+    DetailsTypeName, GrantMode, Identifier, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels,
+    ManagementScope, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget,
+    ProfileChange, PublicJwk, Quota, RoleId, ScopeName, SecretId, SettingsChange, TokenExchange,
     TokenProfile, TokenSettings,
 };
 
@@ -70,6 +71,18 @@ pub enum Command {
         cascade: bool,
     },
 
+    /// Adds a type of authorization details, or changes it.
+    PutDetailsType {
+        api: ApiId,
+        details_type: DetailsType,
+    },
+    /// Removes a type of authorization details; with `cascade` from grants too.
+    RemoveDetailsType {
+        api: ApiId,
+        name: DetailsTypeName,
+        cascade: bool,
+    },
+
     /// Creates an application.
     CreateApplication {
         id: ApplicationId,
@@ -97,6 +110,21 @@ pub enum Command {
         application: ApplicationId,
         secret: SecretId,
     },
+    /// Changes how an application may authenticate; nothing is back to the usual.
+    ChangeAuthentication {
+        application: ApplicationId,
+        authentication: Option<Box<Authentication>>,
+    },
+    /// Changes how many tokens an application may get.
+    ChangeQuota {
+        application: ApplicationId,
+        quota: Option<Quota>,
+    },
+    /// Changes whose tokens an application may exchange.
+    ChangeExchange {
+        application: ApplicationId,
+        exchange: Option<TokenExchange>,
+    },
     /// Authorizes an application to an API resource.
     AddGrant {
         application: ApplicationId,
@@ -110,6 +138,12 @@ pub enum Command {
         api: ApiId,
         mode: Option<GrantMode>,
         scopes: Option<Vec<ScopeName>>,
+    },
+    /// Changes the types of authorization details of a grant: these are all.
+    ChangeGrantDetails {
+        application: ApplicationId,
+        api: ApiId,
+        details: Vec<DetailsTypeName>,
     },
     /// Removes a grant.
     RemoveGrant {
@@ -126,6 +160,23 @@ pub enum Command {
         application: ApplicationId,
         role: RoleId,
     },
+
+    /// Trusts an issuer of tokens.
+    CreateTrustedIssuer {
+        issuer: Identifier,
+        name: Name,
+        keys: IssuerKeys,
+        omits_issuer: bool,
+    },
+    /// Changes a trusted issuer; what is absent stays.
+    ChangeTrustedIssuer {
+        id: IssuerId,
+        name: Option<Name>,
+        keys: Option<IssuerKeys>,
+        omits_issuer: Option<bool>,
+    },
+    /// Removes a trusted issuer that no trust rule names.
+    RemoveTrustedIssuer { id: IssuerId },
 
     /// Creates a role.
     CreateRole { name: Name, scopes: Vec<ScopeName> },
@@ -253,14 +304,24 @@ impl Command {
             | Self::ChangeApiResource { .. }
             | Self::RemoveApiResource { .. }
             | Self::PutScope { .. }
-            | Self::RemoveScope { .. } => Some(S::ApiResourcesWrite),
+            | Self::RemoveScope { .. }
+            | Self::PutDetailsType { .. }
+            | Self::RemoveDetailsType { .. } => Some(S::ApiResourcesWrite),
             Self::CreateApplication { .. }
             | Self::ChangeApplication { .. }
+            | Self::ChangeQuota { .. }
             | Self::RemoveApplication { .. } => Some(S::ApplicationsWrite),
-            Self::AddSecret { .. } | Self::RevokeSecret { .. } => Some(S::SecretsWrite),
+            Self::AddSecret { .. }
+            | Self::RevokeSecret { .. }
+            | Self::ChangeAuthentication { .. } => Some(S::SecretsWrite),
+            Self::CreateTrustedIssuer { .. }
+            | Self::ChangeTrustedIssuer { .. }
+            | Self::RemoveTrustedIssuer { .. } => Some(S::IssuersWrite),
             Self::AddGrant { .. }
             | Self::ChangeGrant { .. }
+            | Self::ChangeGrantDetails { .. }
             | Self::RemoveGrant { .. }
+            | Self::ChangeExchange { .. }
             | Self::AssignRole { .. }
             | Self::UnassignRole { .. } => Some(S::GrantsWrite),
             Self::CreateRole { .. } | Self::ChangeRole { .. } | Self::RemoveRole { .. } => {

@@ -2,6 +2,7 @@
 //! which questions are asked; one private function a command follows.
 
 mod policies;
+mod protection;
 
 use crate::authority::Authority;
 use crate::command::{NewScope, NewSecret, NewSigningKey};
@@ -139,6 +140,7 @@ pub(crate) fn subject(command: &Command) -> Entity {
         | Command::StartServer { .. }
         | Command::CreateApiResource { .. }
         | Command::CreateRole { .. }
+        | Command::CreateTrustedIssuer { .. }
         | Command::BindPolicy { .. }
         | Command::RemoveExpiredSigningKeys
         | Command::SealIssuances { .. } => Entity::Server,
@@ -146,7 +148,9 @@ pub(crate) fn subject(command: &Command) -> Entity {
         Command::ChangeApiResource { id, .. }
         | Command::RemoveApiResource { id, .. }
         | Command::PutScope { api: id, .. }
-        | Command::RemoveScope { api: id, .. } => Entity::ApiResource(*id),
+        | Command::RemoveScope { api: id, .. }
+        | Command::PutDetailsType { api: id, .. }
+        | Command::RemoveDetailsType { api: id, .. } => Entity::ApiResource(*id),
         Command::RecoverAdministrator { application, .. }
         | Command::CreateApplication {
             id: application, ..
@@ -158,6 +162,10 @@ pub(crate) fn subject(command: &Command) -> Entity {
             id: application, ..
         }
         | Command::AddSecret { application, .. }
+        | Command::ChangeAuthentication { application, .. }
+        | Command::ChangeQuota { application, .. }
+        | Command::ChangeExchange { application, .. }
+        | Command::ChangeGrantDetails { application, .. }
         | Command::AddGrant { application, .. }
         | Command::ChangeGrant { application, .. }
         | Command::RemoveGrant { application, .. }
@@ -168,6 +176,9 @@ pub(crate) fn subject(command: &Command) -> Entity {
             application,
             secret,
         } => Entity::Secret(*application, *secret),
+        Command::ChangeTrustedIssuer { id, .. } | Command::RemoveTrustedIssuer { id } => {
+            Entity::TrustedIssuer(*id)
+        }
         Command::ChangeRole { id, .. } | Command::RemoveRole { id, .. } => Entity::Role(*id),
         Command::MakeSigningKey { key } => Entity::SigningKey(key.kid.clone()),
         Command::ActivateSigningKey { kid }
@@ -328,6 +339,41 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
         Command::CutTokens { application: id } => {
             application(index, *id)?;
             Ok(vec![ApplicationTokensCut { application: *id }.into()])
+        }
+        Command::ChangeAuthentication {
+            application,
+            authentication,
+        } => protection::change_authentication(index, *application, authentication.as_deref()),
+        Command::ChangeQuota { application, quota } => {
+            protection::change_quota(index, *application, quota.as_ref())
+        }
+        Command::ChangeExchange {
+            application,
+            exchange,
+        } => protection::change_exchange(index, *application, exchange.as_ref()),
+        Command::ChangeGrantDetails {
+            application,
+            api,
+            details,
+        } => protection::change_grant_details(index, *application, *api, details),
+        Command::CreateTrustedIssuer {
+            issuer,
+            name,
+            keys,
+            omits_issuer,
+        } => protection::create_issuer(index, issuer, name, keys, *omits_issuer),
+        Command::ChangeTrustedIssuer {
+            id,
+            name,
+            keys,
+            omits_issuer,
+        } => protection::change_issuer(index, *id, name.as_ref(), keys.as_ref(), *omits_issuer),
+        Command::RemoveTrustedIssuer { id } => protection::remove_issuer(index, *id),
+        Command::PutDetailsType { api, details_type } => {
+            protection::put_details_type(index, *api, details_type)
+        }
+        Command::RemoveDetailsType { api, name, cascade } => {
+            protection::remove_details_type(index, *api, name, *cascade)
         }
         Command::UploadPolicy {
             digest,

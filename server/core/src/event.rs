@@ -3,10 +3,11 @@
 //! meaning is a new kind, never an edit.
 
 use crate::{
-    Actor, Algorithm, ApiId, ApplicationId, BindingId, CommandId, Description, EventId, GrantMode,
-    Identifier, Jti, Judgement, Kid, Labels, Millis, Name, PolicyDescriptor, PolicyDigest,
-    PolicyMode, PolicyTarget, Position, PublicJwk, RoleId, Scope, ScopeName, SecretId,
-    SettingsChange, TokenProfile, TokenSettings,
+    Actor, Algorithm, ApiId, ApplicationId, Authentication, BindingId, CommandId, Description,
+    DetailsType, DetailsTypeName, EventId, GrantMode, Identifier, IssuerId, IssuerKeys, Jti,
+    Judgement, Kid, Labels, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget,
+    Position, PublicJwk, Quota, RoleId, Scope, ScopeName, SecretId, SettingsChange, TokenExchange,
+    TokenProfile, TokenSettings,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -76,6 +77,8 @@ pub enum Entity {
     SigningKey(Kid),
     /// A token.
     Token(Jti),
+    /// A trusted issuer.
+    TrustedIssuer(IssuerId),
 }
 
 impl fmt::Display for Entity {
@@ -91,6 +94,7 @@ impl fmt::Display for Entity {
             Self::Settings => f.write_str("settings"),
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
             Self::Token(jti) => write!(f, "token/{jti}"),
+            Self::TrustedIssuer(id) => write!(f, "trusted_issuer/{id}"),
         }
     }
 }
@@ -118,6 +122,7 @@ impl std::str::FromStr for Entity {
             }
             "signing_key" => id.parse().map(Self::SigningKey),
             "token" => id.parse().map(Self::Token),
+            "trusted_issuer" => id.parse().map(Self::TrustedIssuer),
             _ => Err(crate::ParseIdError),
         }
     }
@@ -297,6 +302,13 @@ events! {
     ScopeRemoved = "scope.removed", 1, about |e| vec![Entity::ApiResource(e.api)];
     { api: ApiId, name: ScopeName, }
 
+    /// A type of authorization details was added to an API resource, or changed: this is all of it.
+    DetailsTypePut = "details_type.put", 1, about |e| vec![Entity::ApiResource(e.api)];
+    { api: ApiId, details_type: DetailsType, }
+    /// A type of authorization details was removed. No grant had it any more.
+    DetailsTypeRemoved = "details_type.removed", 1, about |e| vec![Entity::ApiResource(e.api)];
+    { api: ApiId, name: DetailsTypeName, }
+
     /// An application was created.
     ApplicationCreated = "application.created", 1, about |e| vec![Entity::Application(e.id)];
     { id: ApplicationId, name: Name, labels: Labels, token_settings: TokenSettings, }
@@ -315,6 +327,28 @@ events! {
     /// What the tokens of an application look like changed.
     ApplicationTokenSettingsChanged = "application.token_settings_changed", 1, about |e| vec![Entity::Application(e.id)];
     { id: ApplicationId, token_settings: TokenSettings, }
+    /// How an application may authenticate changed: this is all of it. Nothing is back to the usual.
+    ApplicationAuthenticationChanged = "application.authentication_changed", 1, about |e| {
+        let issuers = e.authentication.iter().flat_map(|own| &own.trust);
+        let mut about = vec![Entity::Application(e.id)];
+        for issuer in issuers.map(|rule| Entity::TrustedIssuer(rule.issuer)) {
+            if !about.contains(&issuer) {
+                about.push(issuer);
+            }
+        }
+        about
+    };
+    { id: ApplicationId, authentication: Option<Box<Authentication>>, }
+    /// How many tokens an application may get changed: this is all of it.
+    ApplicationQuotaChanged = "application.quota_changed", 1, about |e| vec![Entity::Application(e.id)];
+    { id: ApplicationId, quota: Option<Quota>, }
+    /// Whose tokens an application may exchange changed: this is all of it.
+    ApplicationExchangeChanged = "application.exchange_changed", 1, about |e| {
+        let subjects = e.exchange.iter().flat_map(|exchange| &exchange.subjects);
+        let subjects = subjects.copied().filter(|id| *id != e.id).map(Entity::Application);
+        std::iter::once(Entity::Application(e.id)).chain(subjects).collect()
+    };
+    { id: ApplicationId, exchange: Option<TokenExchange>, }
     /// An application was removed, with its secrets, grants and roles.
     ApplicationRemoved = "application.removed", 1, about |e| vec![Entity::Application(e.id)];
     { id: ApplicationId, }
@@ -358,11 +392,26 @@ events! {
         vec![Entity::Application(e.application), Entity::ApiResource(e.api)]
     };
     { application: ApplicationId, api: ApiId, mode: GrantMode, scopes: Vec<ScopeName>, }
+    /// The types of authorization details of a grant changed: these are all.
+    GrantDetailsChanged = "grant.details_changed", 1, about |e| {
+        vec![Entity::Application(e.application), Entity::ApiResource(e.api)]
+    };
+    { application: ApplicationId, api: ApiId, details: Vec<DetailsTypeName>, }
     /// A grant was removed.
     GrantRemoved = "grant.removed", 1, about |e| {
         vec![Entity::Application(e.application), Entity::ApiResource(e.api)]
     };
     { application: ApplicationId, api: ApiId, }
+
+    /// A trusted issuer was created.
+    TrustedIssuerCreated = "trusted_issuer.created", 1, about |e| vec![Entity::TrustedIssuer(e.id)];
+    { id: IssuerId, issuer: Identifier, name: Name, keys: IssuerKeys, omits_issuer: bool, }
+    /// A trusted issuer changed: this is all that can change of it.
+    TrustedIssuerChanged = "trusted_issuer.changed", 1, about |e| vec![Entity::TrustedIssuer(e.id)];
+    { id: IssuerId, name: Name, keys: IssuerKeys, omits_issuer: bool, }
+    /// A trusted issuer was removed. No trust rule named it any more.
+    TrustedIssuerRemoved = "trusted_issuer.removed", 1, about |e| vec![Entity::TrustedIssuer(e.id)];
+    { id: IssuerId, }
 
     /// A role was created.
     RoleCreated = "role.created", 1, about |e| vec![Entity::Role(e.id)];

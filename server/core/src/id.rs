@@ -195,6 +195,11 @@ numbered_id!(
     BindingId,
     "binding_"
 );
+numbered_id!(
+    /// A trusted issuer: numbered by `decide` in the order of creation, never reused.
+    IssuerId,
+    "issuer_"
+);
 
 #[cfg(test)]
 mod tests {

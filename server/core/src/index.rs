@@ -5,10 +5,10 @@
 
 use crate::event::*;
 use crate::{
-    Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, Grant, GrantMode,
-    Identifier, Jti, KeyState, Kid, Millis, Name, Policy, PolicyBinding, PolicyDigest,
-    PolicyTarget, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings, SigningKey,
-    limits,
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, DetailsTypeName, Grant,
+    GrantMode, Identifier, IssuerId, Jti, KeyState, Kid, Millis, Name, Policy, PolicyBinding,
+    PolicyDigest, PolicyTarget, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings,
+    SigningKey, TrustedIssuer, limits,
 };
 use imbl::{OrdMap, OrdSet};
 use std::ops;
@@ -27,11 +27,16 @@ pub struct Index {
     apis: OrdMap<ApiId, Arc<ApiResource>>,
     identifiers: OrdMap<Identifier, ApiId>,
     scopes: OrdMap<ScopeName, (ApiId, u16)>,
+    /// The API resource of each type of authorization details.
+    details_types: OrdMap<DetailsTypeName, ApiId>,
     management: Option<ApiId>,
     apis_made: u32,
     roles: OrdMap<RoleId, Arc<Role>>,
     role_names: OrdMap<Name, RoleId>,
     roles_made: u32,
+    issuers: OrdMap<IssuerId, Arc<TrustedIssuer>>,
+    issuer_identifiers: OrdMap<Identifier, IssuerId>,
+    issuers_made: u32,
     applications: OrdMap<ApplicationId, Arc<Application>>,
     /// Applications with a grant to the management API.
     administrators: OrdSet<ApplicationId>,
@@ -160,6 +165,43 @@ impl Index {
     #[must_use]
     pub fn scope(&self, name: &str) -> Option<(ApiId, u16)> {
         self.scopes.get(name).copied()
+    }
+
+    /// The API resource of a type of authorization details.
+    #[must_use]
+    pub fn details_type(&self, name: &str) -> Option<&Arc<ApiResource>> {
+        self.apis.get(self.details_types.get(name)?)
+    }
+
+    /// A trusted issuer.
+    #[must_use]
+    pub fn trusted_issuer(&self, id: IssuerId) -> Option<&Arc<TrustedIssuer>> {
+        self.issuers.get(&id)
+    }
+
+    /// A trusted issuer by the `iss` of its tokens.
+    #[must_use]
+    pub fn trusted_issuer_named(&self, issuer: &str) -> Option<&Arc<TrustedIssuer>> {
+        self.issuers.get(self.issuer_identifiers.get(issuer)?)
+    }
+
+    /// Trusted issuers after an id, in the order of creation.
+    pub fn trusted_issuers(
+        &self,
+        after: Option<IssuerId>,
+    ) -> impl Iterator<Item = &Arc<TrustedIssuer>> {
+        self.issuers
+            .range((
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// How many trusted issuers there are.
+    #[must_use]
+    pub fn trusted_issuer_count(&self) -> usize {
+        self.issuers.len()
     }
 
     /// An application.
@@ -408,6 +450,7 @@ impl Index {
             Entity::Role(id) => self.role(*id).map(|role| role.version),
             Entity::Settings => Some(self.settings.version),
             Entity::SigningKey(kid) => self.key(kid.as_str()).map(|key| key.version),
+            Entity::TrustedIssuer(id) => self.trusted_issuer(*id).map(|issuer| issuer.version),
             Entity::Server | Entity::Token(_) => None,
         }
     }
@@ -515,6 +558,19 @@ impl Index {
                     app.token_settings = stored(&e.token_settings);
                 });
             }
+            Event::ApplicationAuthenticationChanged(e) => {
+                self.edit_application(e.id, position, |app| {
+                    app.authentication = e.authentication.clone();
+                });
+            }
+            Event::ApplicationQuotaChanged(e) => {
+                self.edit_application(e.id, position, |app| app.quota = e.quota.map(Box::new));
+            }
+            Event::ApplicationExchangeChanged(e) => {
+                self.edit_application(e.id, position, |app| {
+                    app.exchange = e.exchange.clone().map(Box::new);
+                });
+            }
             Event::ApplicationRemoved(e) => {
                 self.forget_extra_audiences(e.id);
                 self.administrators.remove(&e.id);
@@ -574,6 +630,14 @@ impl Index {
             Event::GrantChanged(e) => {
                 self.put_grant(e.application, e.api, e.mode, &e.scopes, position)
             }
+            Event::GrantDetailsChanged(e) => {
+                self.edit_application(e.application, position, |app| {
+                    let details = (!e.details.is_empty()).then(|| Box::new(e.details.clone()));
+                    if let Some(grant) = app.grants.iter_mut().find(|g| g.api == e.api) {
+                        grant.details = details;
+                    }
+                });
+            }
             Event::GrantRemoved(e) => {
                 if self.management == Some(e.api) {
                     self.administrators.remove(&e.application);
@@ -586,6 +650,52 @@ impl Index {
                         .cloned()
                         .collect();
                 });
+            }
+
+            Event::DetailsTypePut(e) => {
+                self.details_types
+                    .insert(e.details_type.name.clone(), e.api);
+                self.edit_api(e.api, position, |api| {
+                    api.details_types
+                        .retain(|one| one.name != e.details_type.name);
+                    api.details_types.push(e.details_type.clone());
+                    api.details_types
+                        .sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                });
+            }
+            Event::DetailsTypeRemoved(e) => {
+                self.details_types.remove(&e.name);
+                self.edit_api(e.api, position, |api| {
+                    api.details_types.retain(|one| one.name != e.name);
+                });
+            }
+
+            Event::TrustedIssuerCreated(e) => {
+                self.issuers_made = self.issuers_made.max(e.id.0 + 1);
+                self.issuer_identifiers.insert(e.issuer.clone(), e.id);
+                let issuer = TrustedIssuer {
+                    id: e.id,
+                    issuer: e.issuer.clone(),
+                    name: e.name.clone(),
+                    keys: e.keys.clone(),
+                    omits_issuer: e.omits_issuer,
+                    created_at: at,
+                    version: position,
+                };
+                self.issuers.insert(e.id, Arc::new(issuer));
+            }
+            Event::TrustedIssuerChanged(e) => {
+                if let Some(issuer) = self.issuers.get_mut(&e.id).map(Arc::make_mut) {
+                    issuer.name = e.name.clone();
+                    issuer.keys = e.keys.clone();
+                    issuer.omits_issuer = e.omits_issuer;
+                    issuer.version = position;
+                }
+            }
+            Event::TrustedIssuerRemoved(e) => {
+                if let Some(issuer) = self.issuers.remove(&e.id) {
+                    self.issuer_identifiers.remove(&issuer.issuer);
+                }
             }
 
             Event::RoleCreated(e) => {
@@ -714,6 +824,7 @@ impl Index {
             profile: e.profile,
             guards: e.guards.clone(),
             slots: e.scopes.iter().cloned().map(Some).collect(),
+            details_types: Vec::new(),
             version: position,
         };
         if api.is_management() {
@@ -726,6 +837,9 @@ impl Index {
         if let Some(api) = self.apis.remove(&id) {
             self.identifiers.remove(&api.identifier);
             self.bound.remove(&PolicyTarget::ApiResource(id));
+            for details_type in &api.details_types {
+                self.details_types.remove(&details_type.name);
+            }
             for (_, scope) in api.scopes() {
                 self.scopes.remove(&scope.name);
             }
@@ -748,6 +862,9 @@ impl Index {
             enabled: true,
             labels: e.labels.clone(),
             token_settings: stored(&e.token_settings),
+            authentication: None,
+            quota: None,
+            exchange: None,
             secrets: Box::default(),
             grants: Box::default(),
             roles: Box::default(),
@@ -780,7 +897,13 @@ impl Index {
         let scopes = self.scopes_by_api(scopes).remove(&api).unwrap_or_default();
         self.edit_application(application, position, |app| {
             let others = app.grants.iter().filter(|grant| grant.api != api).cloned();
-            let mut grants: Vec<Grant> = others.chain([Grant { api, mode, scopes }]).collect();
+            let grant = Grant {
+                api,
+                mode,
+                scopes,
+                details: app.grant(api).and_then(|old| old.details.clone()),
+            };
+            let mut grants: Vec<Grant> = others.chain([grant]).collect();
             grants.sort_unstable_by_key(|grant| grant.api);
             app.grants = grants.into();
         });
@@ -804,6 +927,10 @@ impl Index {
 
     pub(crate) fn next_role(&self) -> RoleId {
         RoleId(self.roles_made)
+    }
+
+    pub(crate) fn next_issuer(&self) -> IssuerId {
+        IssuerId(self.issuers_made)
     }
 
     pub(crate) fn next_binding(&self) -> BindingId {

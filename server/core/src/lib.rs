@@ -11,11 +11,13 @@
 mod actor;
 mod api_resource;
 mod application;
+mod authentication;
 mod authority;
 mod authorize;
 pub mod codec;
 mod command;
 mod decide;
+mod details;
 mod event;
 mod id;
 mod index;
@@ -31,18 +33,26 @@ mod settings;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod time;
+mod trust;
 
 pub use actor::Actor;
 pub use api_resource::{ApiResource, ProfileChange, Scope, TokenProfile, TokenType};
 pub use application::{
-    Application, Audience, Grant, GrantMode, Secret, SecretMatch, TokenSettings,
+    Application, Audience, Binding, ExchangeMode, Grant, GrantMode, Quota, QuotaMode, Secret,
+    SecretMatch, SenderConstraint, TokenExchange, TokenSettings,
 };
-pub use authorize::{Ask, Denial, Entitled, authorize, entitlement_version};
+pub use authentication::{
+    Authentication, AuthenticationMethod, CertificateDigest, CertificateSubject, ClaimValue,
+    HttpsUri, RegisteredKey, SecurityProfile, SubjectPattern, SubjectText, TrustRule,
+};
+pub use authorize::{Ask, Binds, Denial, Entitled, authorize, entitlement_version};
 pub use command::{Command, NewScope, NewSecret, NewSigningKey};
 pub use decide::{Decision, Facts, Submission, consider};
+pub use details::{DetailsType, DetailsTypeName};
 pub use event::*;
 pub use id::{
-    ApiId, ApplicationId, BindingId, CommandId, EventId, Jti, ParseIdError, RoleId, SecretId,
+    ApiId, ApplicationId, BindingId, CommandId, EventId, IssuerId, Jti, ParseIdError, RoleId,
+    SecretId,
 };
 pub use index::{Index, Repeatable};
 pub use key::{Algorithm, KeyState, Kid, PublicJwk, SigningKey};
@@ -57,7 +67,8 @@ pub use role::Role;
 pub use scope::{ParseScopeError, ScopeBits, ScopeName};
 pub use settings::{OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes};
 pub use time::{Millis, ParseMillisError, Position};
+pub use trust::{IssuerKeys, TrustedIssuer};
 
 /// The version of the rules in this crate: it changes when the same commands can give other
 /// events, or the same log another index. Recorded by every `server.started`.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;

@@ -51,6 +51,28 @@ pub const POLICIES: usize = 1_000;
 pub const BINDINGS_PER_TARGET: usize = 16;
 /// Most policies that judge one token: their verdicts are all in its record.
 pub const POLICIES_PER_TOKEN: usize = 64;
+/// Most public keys that are registered with one application or trusted issuer: two overlap in a
+/// rotation, and fleets may have one each.
+pub const REGISTERED_KEYS: usize = 16;
+/// Most certificates that are registered with one application.
+pub const CERTIFICATES_PER_APPLICATION: usize = 16;
+/// Most trust rules of one application: each is tried with a token that is presented.
+pub const TRUST_RULES_PER_APPLICATION: usize = 32;
+/// Most claims that one trust rule demands.
+pub const CLAIMS_PER_TRUST_RULE: usize = 16;
+/// Most trusted issuers.
+pub const TRUSTED_ISSUERS: usize = 1_000;
+/// Longest lifetime of a foreign token that proves an application, in seconds. Those of Kubernetes
+/// live for an hour, those of GitHub Actions for some minutes.
+pub const TRUST_LIFETIME_MAX_SECONDS: u32 = 86_400;
+/// Most applications whose tokens one application may exchange.
+pub const EXCHANGE_SUBJECTS: usize = 64;
+/// Most types of authorization details of one API resource, and of one grant.
+pub const DETAILS_TYPES_PER_API: usize = 64;
+/// Longest JSON Schema of a type of authorization details, in bytes.
+pub const DETAILS_SCHEMA_BYTES: usize = 32 * 1024;
+/// Most objects of authorization details in one request (RFC 9396 §2 sets none).
+pub const DETAILS_PER_REQUEST: usize = 16;
 /// Most claims that one binding permits.
 pub const CLAIMS_PER_BINDING: usize = 64;
 /// Most events of one command: they are one atomic append.

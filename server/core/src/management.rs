@@ -71,6 +71,10 @@ management_scopes! {
     PoliciesBind = "writ:policies:bind": "Bind policies, and change or roll back bindings";
     /// Unbinding policies.
     PoliciesUnbind = "writ:policies:unbind": "Take bindings of policies away";
+    /// Reading trusted issuers.
+    IssuersRead = "writ:trusted-issuers:read": "See trusted issuers";
+    /// Changing trusted issuers.
+    IssuersWrite = "writ:trusted-issuers:write": "Create, change and remove trusted issuers";
 }
 
 impl ManagementScope {

@@ -4,21 +4,18 @@
 use crate::limits;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 
 /// The text does not fit where it was given; the message says what would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ParseNameError(&'static str);
+pub struct ParseNameError(pub(crate) &'static str);
 
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// The text.
@@ -29,8 +26,8 @@ macro_rules! text_type {
 
             /// The text, shared.
             #[must_use]
-            pub fn shared(&self) -> Arc<str> {
-                Arc::clone(&self.0)
+            pub fn shared(&self) -> std::sync::Arc<str> {
+                std::sync::Arc::clone(&self.0)
             }
         }
 
@@ -40,32 +37,33 @@ macro_rules! text_type {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl FromStr for $name {
-            type Err = ParseNameError;
+        impl std::str::FromStr for $name {
+            type Err = $crate::ParseNameError;
 
-            fn from_str(text: &str) -> Result<Self, ParseNameError> {
-                let check: fn(&str) -> Result<(), ParseNameError> = $check;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let check: fn(&str) -> Result<(), $crate::ParseNameError> = $check;
                 check(text).map(|()| Self(text.into()))
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 crate::codec::from_text(deserializer)
             }
         }
     };
 }
+pub(crate) use text_type;
 
 /// Characters that could make a listing lie: controls, line separators, and the marks that change
 /// the direction of writing.
-fn is_hostile(c: char) -> bool {
+pub(crate) fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -180,6 +178,8 @@ impl<'de> Deserialize<'de> for Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt;
+    use std::str::FromStr;
 
     #[test]
     fn identifiers_are_absolute_uris() {

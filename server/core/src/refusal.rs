@@ -2,8 +2,9 @@
 //! for the person who asked.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, BindingId, Entity, Identifier, Jti, Kid, ManagementScope,
-    Millis, Name, PolicyDigest, Position, RoleId, ScopeName, SecretId, limits,
+    Algorithm, ApiId, ApplicationId, AuthenticationMethod, BindingId, DetailsTypeName, Entity,
+    Identifier, IssuerId, Jti, Kid, ManagementScope, Millis, Name, PolicyDigest, Position, RoleId,
+    ScopeName, SecretId, limits,
 };
 use std::fmt;
 
@@ -83,6 +84,23 @@ pub enum Refusal {
         application: ApplicationId,
         api: ApiId,
     },
+    #[error("the method {method} needs {needs}")]
+    AuthenticationIncomplete {
+        method: AuthenticationMethod,
+        needs: &'static str,
+    },
+    #[error("the profile fapi2 does not allow {method}: no shared secrets")]
+    ProfileForbids { method: AuthenticationMethod },
+    #[error("there is no trusted issuer {id}")]
+    TrustedIssuerUnknown { id: IssuerId },
+    #[error("the issuer {issuer} is trusted already as {id}")]
+    TrustedIssuerTaken { issuer: Identifier, id: IssuerId },
+    #[error("there is no type of authorization details {name} in {api}")]
+    DetailsTypeUnknown { api: ApiId, name: DetailsTypeName },
+    #[error(
+        "the type of authorization details {name} belongs to {api} already; types are unique in a server"
+    )]
+    DetailsTypeTaken { name: DetailsTypeName, api: ApiId },
     #[error("there is no role {id}")]
     RoleUnknown { id: RoleId },
     #[error("the name {name} is that of {id}")]
@@ -202,6 +220,12 @@ impl Refusal {
             Self::SecretIdTaken { .. } => "secret_id_taken",
             Self::GrantUnknown { .. } => "grant_unknown",
             Self::GrantExists { .. } => "grant_exists",
+            Self::AuthenticationIncomplete { .. } => "authentication_incomplete",
+            Self::ProfileForbids { .. } => "profile_forbids",
+            Self::TrustedIssuerUnknown { .. } => "trusted_issuer_unknown",
+            Self::TrustedIssuerTaken { .. } => "trusted_issuer_taken",
+            Self::DetailsTypeUnknown { .. } => "details_type_unknown",
+            Self::DetailsTypeTaken { .. } => "details_type_taken",
             Self::RoleUnknown { .. } => "role_unknown",
             Self::RoleNameTaken { .. } => "role_name_taken",
             Self::PolicyUnknown { .. } => "policy_unknown",

@@ -2,7 +2,7 @@
 //! They are changed by commands and recorded as events; `writ.toml` holds only what belongs to a
 //! node.
 
-use crate::{Position, limits};
+use crate::{Position, SecurityProfile, limits};
 use serde::{Deserialize, Serialize};
 
 /// What happens to an asked scope that is unknown or not granted (RFC 6749 §3.3 leaves it open).
@@ -114,6 +114,10 @@ settings! {
     keys_publish_ahead_seconds: u32 = 3600, "keys.publish_ahead_seconds";
     /// `jwks.max_age_seconds`: `Cache-Control: max-age` of the JWKS.
     jwks_max_age_seconds: u32 = 300, "jwks.max_age_seconds";
+    /// `security.profile`: `none`, or `fapi2` for every application.
+    security_profile: SecurityProfile = SecurityProfile::None, "security.profile";
+    /// `dpop.require_nonce`: whether a DPoP proof must have a nonce of this server (RFC 9449 §8).
+    dpop_require_nonce: bool = false, "dpop.require_nonce";
 }
 
 impl SettingsChange {

@@ -9,11 +9,13 @@ pub mod model;
 use crate::command::{NewScope, NewSecret, NewSigningKey};
 use crate::event::{Event, Idempotency, Recorded};
 use crate::{
-    Actor, Algorithm, ApiId, ApplicationId, Audience, BindingId, Command, CommandId, Decision,
-    EventId, Facts, GrantMode, Identifier, Index, Jti, Judgement, Kid, Labels, ManagementScope,
-    Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyParameter, PolicyTarget,
-    PolicyValue, PolicyValueKind, Position, ProfileChange, PublicJwk, Refusal, RoleId, ScopeName,
-    SecretId, Submission, TokenProfile, TokenSettings, codec, consider,
+    Actor, Algorithm, ApiId, ApplicationId, Audience, Authentication, AuthenticationMethod,
+    BindingId, Command, CommandId, Decision, DetailsType, EventId, ExchangeMode, Facts, GrantMode,
+    Identifier, Index, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels, ManagementScope, Millis,
+    Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyParameter, PolicyTarget, PolicyValue,
+    PolicyValueKind, Position, ProfileChange, PublicJwk, Quota, QuotaMode, Refusal, RegisteredKey,
+    RoleId, ScopeName, SecretId, SecurityProfile, SenderConstraint, Submission, TokenExchange,
+    TokenProfile, TokenSettings, TrustRule, codec, consider,
 };
 use proptest::prelude::*;
 
@@ -480,6 +482,9 @@ impl Log {
             &by,
             bind_policy(PolicyTarget::Application(ApplicationId(1)), 0),
         );
+        log.run(&by, create_issuer("https://ci.example"));
+        let (api, details_type) = (COURSES, details_type("publish"));
+        log.run(&by, Command::PutDetailsType { api, details_type });
         log.now = log.now.plus_seconds(60);
         log
     }
@@ -980,10 +985,19 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
     prop::sample::select(Algorithm::ALL.to_vec())
 }
 
+fn constraints() -> impl Strategy<Value = SenderConstraint> {
+    prop_oneof![
+        6 => Just(SenderConstraint::None),
+        1 => Just(SenderConstraint::Dpop),
+        1 => Just(SenderConstraint::Mtls),
+        1 => Just(SenderConstraint::Any),
+    ]
+}
+
 fn profiles() -> impl Strategy<Value = TokenProfile> {
     let lifetime = prop::option::of(prop::sample::select(vec![0u32, 60, 86_400, 86_401]));
-    (algorithms(), any::<bool>(), lifetime).prop_map(|(algorithm, jwt, lifetime_seconds)| {
-        TokenProfile {
+    (algorithms(), any::<bool>(), lifetime, constraints()).prop_map(
+        |(algorithm, jwt, lifetime_seconds, sender_constraint)| TokenProfile {
             algorithm,
             typ: if jwt {
                 crate::TokenType::Jwt
@@ -991,8 +1005,9 @@ fn profiles() -> impl Strategy<Value = TokenProfile> {
                 crate::TokenType::AtJwt
             },
             lifetime_seconds,
-        }
-    })
+            sender_constraint,
+        },
+    )
 }
 
 fn token_settings() -> impl Strategy<Value = TokenSettings> {
@@ -1000,16 +1015,20 @@ fn token_settings() -> impl Strategy<Value = TokenSettings> {
         any::<bool>(),
         prop::collection::vec(identifiers(), 0..3),
         prop::option::of(prop::sample::select(vec![0u32, 30, 7200])),
+        constraints(),
     )
-        .prop_map(|(by_id, extra_audiences, lifetime_seconds)| TokenSettings {
-            audience: if by_id {
-                Audience::ClientId
-            } else {
-                Audience::Api
+        .prop_map(
+            |(by_id, extra_audiences, lifetime_seconds, sender_constraint)| TokenSettings {
+                audience: if by_id {
+                    Audience::ClientId
+                } else {
+                    Audience::Api
+                },
+                extra_audiences,
+                lifetime_seconds,
+                sender_constraint,
             },
-            extra_audiences,
-            lifetime_seconds,
-        })
+        )
 }
 
 fn labels() -> impl Strategy<Value = Labels> {
@@ -1051,9 +1070,14 @@ fn settings_changes() -> impl Strategy<Value = crate::SettingsChange> {
         prop::option::of(any::<bool>()),
         prop::option::of(prop::sample::select(vec![0u32, 60, 900, 86_401])),
         prop::option::of(prop::sample::select(vec![300u32, 3600])),
+        prop::option::weighted(0.2, any::<bool>()),
     )
         .prop_map(
-            |(drop, all, combine, lifetime, ahead)| crate::SettingsChange {
+            |(drop, all, combine, lifetime, ahead, strict)| crate::SettingsChange {
+                security_profile: strict.map(|strict| match strict {
+                    true => SecurityProfile::Fapi2,
+                    false => SecurityProfile::None,
+                }),
                 scopes_unauthorized: drop.map(|drop| match drop {
                     true => crate::UnauthorizedScopes::Drop,
                     false => crate::UnauthorizedScopes::Reject,
@@ -1081,6 +1105,144 @@ pub fn commands() -> impl Strategy<Value = Command> {
         2 => key_commands(),
         2 => token_commands(),
         4 => policy_commands(),
+        6 => protection_commands(),
+    ]
+    .boxed()
+}
+
+/// A public key of somebody else, of the right form.
+#[must_use]
+#[track_caller]
+pub fn registered_key(number: u8) -> RegisteredKey {
+    RegisteredKey {
+        kid: Some(format!("key-{number}").into()),
+        alg: None,
+        jwk: signing_key(&format!("foreign-{number}"), Algorithm::ES256).jwk,
+        certificate: None,
+    }
+}
+
+/// Keys of an application, and nothing else.
+#[must_use]
+pub fn by_key(number: u8) -> Authentication {
+    Authentication {
+        methods: vec![AuthenticationMethod::PrivateKeyJwt],
+        keys: vec![registered_key(number)],
+        ..Authentication::default()
+    }
+}
+
+/// Tokens of a trusted issuer, and nothing else.
+#[must_use]
+#[track_caller]
+pub fn by_trust(issuer: IssuerId) -> Authentication {
+    Authentication {
+        methods: vec![AuthenticationMethod::WorkloadIdentity],
+        trust: vec![TrustRule {
+            name: parse("ci"),
+            issuer,
+            audience: parse("https://writ.example"),
+            subject: parse("repo:acme/app:*"),
+            claims: [].into(),
+            lifetime_seconds: 3600,
+        }],
+        ..Authentication::default()
+    }
+}
+
+/// Trusts an issuer whose keys are given.
+#[must_use]
+#[track_caller]
+pub fn create_issuer(issuer: &str) -> Command {
+    Command::CreateTrustedIssuer {
+        issuer: parse(issuer),
+        name: parse("CI"),
+        keys: IssuerKeys::Keys(vec![registered_key(0)]),
+        omits_issuer: false,
+    }
+}
+
+/// A type of authorization details without a schema.
+#[must_use]
+#[track_caller]
+pub fn details_type(name: &str) -> DetailsType {
+    DetailsType {
+        name: parse(name),
+        description: None,
+        schema: None,
+    }
+}
+
+fn authentications() -> impl Strategy<Value = Option<Box<Authentication>>> {
+    let strict = |profile| {
+        move |mut own: Authentication| {
+            own.profile = profile;
+            Some(Box::new(own))
+        }
+    };
+    let keys = || (0u8..3).prop_map(by_key);
+    prop_oneof![
+        2 => Just(None),
+        2 => keys().prop_map(strict(SecurityProfile::None)),
+        1 => keys().prop_map(strict(SecurityProfile::Fapi2)),
+        1 => Just(strict(SecurityProfile::Fapi2)(Authentication::default())),
+        3 => (0u32..3).prop_map(|id| Some(Box::new(by_trust(IssuerId(id))))),
+    ]
+}
+
+fn protection_commands() -> BoxedStrategy<Command> {
+    let quotas = prop::option::of(
+        (0u32..3, any::<bool>()).prop_map(|(tokens, monitor)| Quota {
+            per_hour: Some(tokens),
+            mode: match monitor {
+                true => QuotaMode::Monitor,
+                false => QuotaMode::Enforce,
+            },
+            ..Quota::default()
+        }),
+    );
+    let exchanges = prop::option::of(prop::collection::vec(application_ids(), 0..3).prop_map(
+        |subjects| TokenExchange {
+            subjects,
+            mode: ExchangeMode::Delegation,
+        },
+    ));
+    let types = || prop::sample::select(vec!["publish", "archive"]);
+    let granted = prop_oneof![
+        2 => Just((ApplicationId(5), COURSES)),
+        1 => (application_ids(), api_ids()),
+    ];
+    let issuers = prop::sample::select(vec!["https://ci.example", "https://cd.example"]);
+    let issuer_ids = || (0u32..3).prop_map(IssuerId);
+    prop_oneof![
+        4 => (application_ids(), authentications()).prop_map(|(application, authentication)| {
+            Command::ChangeAuthentication { application, authentication }
+        }),
+        2 => (application_ids(), quotas)
+            .prop_map(|(application, quota)| Command::ChangeQuota { application, quota }),
+        2 => (application_ids(), exchanges)
+            .prop_map(|(application, exchange)| Command::ChangeExchange { application, exchange }),
+        4 => (granted, prop::collection::vec(types(), 0..2)).prop_map(
+            |((application, api), names)| Command::ChangeGrantDetails {
+                application,
+                api,
+                details: names.into_iter().map(|name| parse(name)).collect(),
+            }
+        ),
+        3 => (api_ids(), types()).prop_map(|(api, name)| Command::PutDetailsType {
+            api,
+            details_type: details_type(name),
+        }),
+        1 => (api_ids(), types(), any::<bool>()).prop_map(|(api, name, cascade)| {
+            Command::RemoveDetailsType { api, name: parse(name), cascade }
+        }),
+        3 => issuers.prop_map(create_issuer),
+        1 => (issuer_ids(), prop::option::of(names()), prop::option::of(any::<bool>())).prop_map(
+            |(id, name, omits_issuer)| Command::ChangeTrustedIssuer {
+                id, name, keys: None, omits_issuer,
+            }
+        ),
+        1 => issuer_ids().prop_map(|id| Command::RemoveTrustedIssuer { id }),
     ]
     .boxed()
 }
@@ -1185,8 +1347,7 @@ fn api_commands() -> BoxedStrategy<Command> {
             let profile = profile.map_or_else(ProfileChange::default, |profile| ProfileChange {
                 algorithm: Some(profile.algorithm),
                 typ: Some(profile.typ),
-                lifetime_seconds: Some(profile.lifetime_seconds),
-            });
+                lifetime_seconds: Some(profile.lifetime_seconds), sender_constraint: Some(profile.sender_constraint), });
             Command::ChangeApiResource { id, name, requires_authorization, profile, guards }
         }),
         1 => (api_ids(), any::<bool>())

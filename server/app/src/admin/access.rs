@@ -85,7 +85,7 @@ fn view(index: &Index, it: &Access, now: Millis) -> api::Access {
     api::Access {
         application: it.application.id.to_string(),
         application_name: it.application.name.to_string(),
-        unusable: access::unusable(&it.application, now).map(str::to_owned),
+        unusable: access::unusable(&it.application, index.settings(), now).map(str::to_owned),
         api_resource: it.api.id.to_string(),
         identifier: it.api.identifier.to_string(),
         scopes: it.scopes.iter().map(ToString::to_string).collect(),

@@ -9,8 +9,8 @@ use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
 use writ_core::{
-    Algorithm, ApiResource, Command, Entity, Index, NewScope, ProfileChange, Scope, TokenProfile,
-    TokenType,
+    Algorithm, ApiResource, Command, Entity, Index, NewScope, ProfileChange, Scope,
+    SenderConstraint, TokenProfile, TokenType,
 };
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
@@ -167,6 +167,11 @@ fn profile(asked: &api::ChangeTokenProfile) -> Result<ProfileChange, Failure> {
         algorithm: algorithm.transpose()?,
         typ: typ.transpose()?,
         lifetime_seconds: asked.lifetime_seconds,
+        sender_constraint: asked
+            .sender_constraint
+            .as_deref()
+            .map(|name| choice("profile.sender_constraint", name, &SenderConstraint::NAMED))
+            .transpose()?,
     })
 }
 
@@ -190,6 +195,7 @@ pub(super) fn view(api: &ApiResource) -> api::ApiResource {
             algorithm: api.profile.algorithm.to_string(),
             typ: api.profile.typ.as_str().to_owned(),
             lifetime_seconds: api.profile.lifetime_seconds,
+            sender_constraint: api.profile.sender_constraint.as_str().to_owned(),
         },
         scopes,
         guards: api.guards.iter().map(ToString::to_string).collect(),

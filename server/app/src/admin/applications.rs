@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use writ_api as api;
 use writ_core::{
-    Application, ApplicationId, Audience, Command, Entity, Index, Labels, TokenSettings,
+    Application, ApplicationId, Audience, Command, Entity, Index, Labels, SenderConstraint,
+    TokenSettings,
 };
 use writ_ledger::Receipt;
 
@@ -130,10 +131,16 @@ fn labels(asked: BTreeMap<String, String>) -> Result<Labels, Failure> {
 fn token_settings(asked: &api::TokenSettings) -> Result<TokenSettings, Failure> {
     let audience = asked.audience.as_deref();
     let audience = audience.map(|name| choice("token_settings.audience", name, &AUDIENCES));
+    let constraint = asked.sender_constraint.as_deref();
+    let constraint = constraint.map(|name| {
+        let member = "token_settings.sender_constraint";
+        choice(member, name, &SenderConstraint::NAMED)
+    });
     Ok(TokenSettings {
         audience: audience.transpose()?.unwrap_or_default(),
         extra_audiences: texts("token_settings.extra_audiences", &asked.extra_audiences)?,
         lifetime_seconds: asked.lifetime_seconds,
+        sender_constraint: constraint.transpose()?.unwrap_or_default(),
     })
 }
 
@@ -160,6 +167,7 @@ pub(super) fn view(index: &Index, app: &Application) -> api::Application {
             audience: audience.map(|(name, _)| (*name).to_owned()),
             extra_audiences,
             lifetime_seconds: settings.lifetime_seconds,
+            sender_constraint: Some(settings.sender_constraint.as_str().to_owned()),
         },
         secrets: app.secrets.iter().map(secrets::view).collect(),
         authorized_apis: app

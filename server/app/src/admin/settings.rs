@@ -7,7 +7,10 @@ use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{Command, OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes};
+use writ_core::{
+    Command, OmittedScopes, RecordMode, SecurityProfile, Settings, SettingsChange,
+    UnauthorizedScopes,
+};
 
 const UNAUTHORIZED: [(&str, UnauthorizedScopes); 2] = [
     ("reject", UnauthorizedScopes::Reject),
@@ -65,6 +68,12 @@ fn parse(asked: &api::Settings) -> Result<SettingsChange, Failure> {
         keys_rotate_after_days: asked.keys_rotate_after_days,
         keys_publish_ahead_seconds: asked.keys_publish_ahead_seconds,
         jwks_max_age_seconds: asked.jwks_max_age_seconds,
+        security_profile: one_of(
+            "security.profile",
+            asked.security_profile.as_deref(),
+            &SecurityProfile::NAMED,
+        )?,
+        dpop_require_nonce: asked.dpop_require_nonce,
     })
 }
 
@@ -87,5 +96,7 @@ pub(super) fn view(settings: &Settings) -> api::Settings {
         keys_rotate_after_days: Some(settings.keys_rotate_after_days),
         keys_publish_ahead_seconds: Some(settings.keys_publish_ahead_seconds),
         jwks_max_age_seconds: Some(settings.jwks_max_age_seconds),
+        security_profile: Some(settings.security_profile.as_str().to_owned()),
+        dpop_require_nonce: Some(settings.dpop_require_nonce),
     }
 }

@@ -47,6 +47,7 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
     let ask = Ask {
         scope: asked.scope.as_deref(),
         resources: &resources,
+        ..Ask::default()
     };
     let entitled = match authorize(&index, application.id, ask) {
         Ok(entitled) => entitled,

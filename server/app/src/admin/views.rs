@@ -25,7 +25,7 @@ pub(crate) fn entity_view(index: &Index, entity: &Entity) -> Option<Value> {
         Entity::SigningKey(kid) => index
             .key(kid.as_str())
             .map(|key| json(signing_keys::view(key))),
-        Entity::Server | Entity::Token(_) => None,
+        Entity::TrustedIssuer(_) | Entity::Server | Entity::Token(_) => None,
     }
 }
 

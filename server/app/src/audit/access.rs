@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use writ_core::{
     ApiId, ApiResource, Application, ApplicationId, GrantMode, Index, Millis, RoleId, ScopeName,
+    Settings,
 };
 
 /// Through what an application gets the scopes of an API resource.
@@ -118,12 +119,16 @@ pub fn access(
 
 /// Why an application gets nothing now, whatever it may have.
 #[must_use]
-pub fn unusable(application: &Application, now: Millis) -> Option<&'static str> {
+pub fn unusable(
+    application: &Application,
+    settings: &Settings,
+    now: Millis,
+) -> Option<&'static str> {
     if !application.enabled {
         return Some("disabled");
     }
-    let works = |secret: &writ_core::Secret| secret.is_valid(now);
-    (!application.secrets.iter().any(works)).then_some("no_credential")
+    let none = application.usable_methods(settings, now).next().is_none();
+    none.then_some("no_credential")
 }
 
 /// What a token was for.
@@ -237,7 +242,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use writ_core::testkit::{self, Log, histories};
-    use writ_core::{Ask, authorize};
+    use writ_core::{Ask, Binds, Denial, authorize};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
@@ -255,16 +260,23 @@ mod tests {
             let all: Vec<Access> = review(index, everything, None).collect();
             for application in index.applications(None) {
                 let now = log.facts().now;
-                let works = application.secrets.iter().any(|secret| secret.is_valid(now));
-                let why = unusable(application, now);
+                let works = application.usable_methods(index.settings(), now).next().is_some();
+                let why = unusable(application, index.settings(), now);
                 prop_assert_eq!(why.is_none(), application.enabled && works);
                 if !application.enabled {
                     continue;
                 }
                 for api in index.apis(None) {
                     let identifier = api.identifier.to_string();
-                    let ask = Ask { scope: None, resources: &[&identifier] };
-                    let given = authorize(index, application.id, ask).ok();
+                    let bound = |dpop| Binds { dpop, certificate: !dpop };
+                    let resources: &[&str] = &[&identifier];
+                    let ask = |binds| Ask { resources, binds, ..Ask::default() };
+                    let by = |dpop| authorize(index, application.id, ask(bound(dpop)));
+                    // What the token is bound to is another question, unless nothing would do.
+                    let given = match by(true).or_else(|_| by(false)) {
+                        Err(Denial::SenderConstraintsDiffer) => continue,
+                        given => given.ok(),
+                    };
                     let said = all.iter().find(|it| it.application.id == application.id && it.api.id == api.id);
                     let (given, said) = (given.map(|it| it.scopes), said.map(|it| it.scopes.clone()));
                     let sorted = |scopes: Option<Vec<ScopeName>>| scopes.map(|mut scopes| { scopes.sort(); scopes });

@@ -137,6 +137,7 @@ pub(super) fn entitle(
     let ask = Ask {
         scope: asked.scope.as_deref(),
         resources: &resources,
+        ..Ask::default()
     };
     authorize(index, record.application, ask)
 }

@@ -196,6 +196,32 @@ impl States<'_> {
                 let parts = token_settings(&old.unwrap_or_default(), &e.token_settings);
                 about(&self.application(e.id), &parts)
             }
+            Event::ApplicationAuthenticationChanged(e) => self.authentication(e),
+            Event::ApplicationQuotaChanged(e) => {
+                let old = self.before.application(e.id);
+                let old = old.and_then(|it| it.quota.as_deref().copied());
+                let changed = shift(old.map(quota), e.quota.map(quota));
+                format!("{}: quota {changed}", self.application(e.id))
+            }
+            Event::ApplicationExchangeChanged(e) => {
+                let old = self.before.application(e.id);
+                let old = old.and_then(|it| it.exchange.as_deref());
+                let called = |exchange: &TokenExchange| self.guards(&exchange.subjects);
+                let changed = set_change(
+                    old.map(called).unwrap_or_default(),
+                    e.exchange.as_ref().map(called).unwrap_or_default(),
+                );
+                let mut parts = vec![format!("may exchange tokens of {changed}")];
+                let mode = |exchange: &TokenExchange| match exchange.mode {
+                    ExchangeMode::Delegation => "delegation",
+                    ExchangeMode::Impersonation => "impersonation",
+                };
+                let (old, new) = (old.map(mode), e.exchange.as_ref().map(mode));
+                if old != new {
+                    parts.push(format!("by {}", shift(old, new)));
+                }
+                about(&self.application(e.id), &parts)
+            }
             Event::ApplicationRemoved(e) => format!("{} removed", self.application(e.id)),
             Event::ApplicationSecretAdded(e) => {
                 let end = e.expires_at.map(|at| format!(", which expires at {at}"));
@@ -233,10 +259,44 @@ impl States<'_> {
                 format!("{grant} added: mode {mode}, scopes {scopes}")
             }
             Event::GrantChanged(e) => self.grant_changed(e),
+            Event::GrantDetailsChanged(e) => {
+                let known = self.before.application(e.application);
+                let old = known.and_then(|it| it.grant(e.api)?.details.as_deref());
+                let old = old.map(|names| texts(names)).unwrap_or_default();
+                let changed = set_change(old, texts(&e.details));
+                let grant = self.grant(e.application, e.api);
+                format!("{grant}: types of authorization details {changed}")
+            }
             Event::GrantRemoved(e) => {
                 let scopes = set_change(self.granted(e.application, e.api), Vec::new());
                 let grant = self.grant(e.application, e.api);
                 format!("{grant} removed: scopes {scopes}")
+            }
+
+            Event::DetailsTypePut(e) => {
+                let name = e.details_type.name.as_str();
+                let old = self.before.api(e.api);
+                let verb = match old.and_then(|api| api.details_type(name)) {
+                    Some(_) => "changed",
+                    None => "added",
+                };
+                let api = self.api(e.api);
+                format!("{api}: type of authorization details {name} {verb}")
+            }
+            Event::DetailsTypeRemoved(e) => {
+                let api = self.api(e.api);
+                format!("{api}: type of authorization details {} removed", e.name)
+            }
+
+            Event::TrustedIssuerCreated(e) => format!(
+                "trusted issuer {} created: name {}, keys {}",
+                e.issuer,
+                e.name,
+                issuer_keys(&e.keys)
+            ),
+            Event::TrustedIssuerChanged(e) => self.issuer_changed(e),
+            Event::TrustedIssuerRemoved(e) => {
+                format!("trusted issuer {} removed", self.issuer(e.id))
             }
 
             Event::RoleCreated(e) => {
@@ -310,6 +370,91 @@ impl States<'_> {
                 e.file
             ),
         }
+    }
+
+    fn issuer(self, id: IssuerId) -> String {
+        self.called(&Entity::TrustedIssuer(id))
+    }
+
+    fn issuer_changed(self, e: &TrustedIssuerChanged) -> String {
+        let issuer = format!("trusted issuer {}", self.issuer(e.id));
+        let Some(old) = self.before.trusted_issuer(e.id) else {
+            return about(&issuer, &[]);
+        };
+        let mut parts = Vec::new();
+        if old.name != e.name {
+            parts.push(format!("name {} → {}", old.name, e.name));
+        }
+        if old.keys != e.keys {
+            let (old, new) = (issuer_keys(&old.keys), issuer_keys(&e.keys));
+            parts.push(format!("keys {old} → {new}"));
+        }
+        if old.omits_issuer != e.omits_issuer {
+            let words = |omits| {
+                if omits {
+                    "may lack iss"
+                } else {
+                    "must have iss"
+                }
+            };
+            let (old, new) = (words(old.omits_issuer), words(e.omits_issuer));
+            parts.push(format!("its tokens {old} → {new}"));
+        }
+        about(&issuer, &parts)
+    }
+
+    fn authentication(self, e: &ApplicationAuthenticationChanged) -> String {
+        let usual = Authentication::default();
+        let old = self.before.application(e.id);
+        let old = old.map_or(&usual, |it| it.authentication());
+        let new = e.authentication.as_deref().unwrap_or(&usual);
+        let mut parts = Vec::new();
+        let mut compare = |what: &str, had: Vec<String>, has: Vec<String>| {
+            if had != has {
+                parts.push(format!("{what} {}", set_change(had, has)));
+            }
+        };
+        let methods = |own: &Authentication| texts(&own.methods);
+        compare("methods", methods(old), methods(new));
+        compare("keys", keys(&old.keys), keys(&new.keys));
+        compare(
+            "certificates",
+            texts(&old.certificates),
+            texts(&new.certificates),
+        );
+        let trust = |own: &Authentication| {
+            let rules = own.trust.iter();
+            let said = rules.map(|rule| {
+                let issuer = self.issuer(rule.issuer);
+                format!("{} ({} of {issuer})", rule.name, rule.subject)
+            });
+            said.collect::<Vec<String>>()
+        };
+        let same_rules = old.trust == new.trust;
+        compare("trust", trust(old), trust(new));
+        if !same_rules && trust(old) == trust(new) {
+            parts.push("conditions of trust rules changed".to_owned());
+        }
+        if old.jwks_uri != new.jwks_uri {
+            let changed = shift(old.jwks_uri.as_ref(), new.jwks_uri.as_ref());
+            parts.push(format!("jwks_uri {changed}"));
+        }
+        if old.certificate_subject != new.certificate_subject {
+            let words = |subject: &Option<CertificateSubject>| subject.as_ref().map(subject_words);
+            let changed = shift(
+                words(&old.certificate_subject),
+                words(&new.certificate_subject),
+            );
+            parts.push(format!("certificate subject {changed}"));
+        }
+        if old.profile != new.profile {
+            let (old, new) = (old.profile.as_str(), new.profile.as_str());
+            parts.push(format!("security profile {old} → {new}"));
+        }
+        about(
+            &format!("{}: authentication", self.application(e.id)),
+            &parts,
+        )
     }
 
     fn started(self, e: &ServerStarted) -> String {
@@ -454,8 +599,55 @@ fn name(index: &Index, entity: &Entity) -> Option<String> {
         }
         Entity::Role(id) => index.role(*id).map(|role| role.name.to_string()),
         Entity::SigningKey(kid) => index.key(kid.as_str()).map(|key| key.algorithm.to_string()),
+        Entity::TrustedIssuer(id) => index.trusted_issuer(*id).map(|it| it.issuer.to_string()),
         Entity::Server | Entity::Settings | Entity::Token(_) => None,
     }
+}
+
+/// Keys by their names, or by the beginning of what they are.
+fn keys(keys: &[RegisteredKey]) -> Vec<String> {
+    let called = |key: &RegisteredKey| match (&key.kid, &key.jwk) {
+        (Some(kid), _) => kid.to_string(),
+        (None, PublicJwk::EC { x, .. } | PublicJwk::OKP { x, .. }) => format!("{x:.12}…"),
+        (None, PublicJwk::RSA { n, .. }) => format!("{n:.12}…"),
+    };
+    keys.iter().map(called).collect()
+}
+
+fn issuer_keys(of: &IssuerKeys) -> String {
+    match of {
+        IssuerKeys::Discovery => "by discovery".to_owned(),
+        IssuerKeys::JwksUri(uri) => format!("at {uri}"),
+        IssuerKeys::Keys(given) => keys(given).join(" "),
+    }
+}
+
+fn subject_words(subject: &CertificateSubject) -> String {
+    match subject {
+        CertificateSubject::Dn(name) => format!("DN {name}"),
+        CertificateSubject::Dns(name) => format!("DNS {name}"),
+        CertificateSubject::Uri(name) => format!("URI {name}"),
+        CertificateSubject::Ip(address) => format!("IP {address}"),
+        CertificateSubject::Email(name) => format!("e-mail {name}"),
+    }
+}
+
+fn quota(quota: Quota) -> String {
+    let windows = [
+        (quota.per_minute, "a minute"),
+        (quota.per_hour, "an hour"),
+        (quota.per_day, "a day"),
+    ];
+    let said = windows.iter().filter_map(|(tokens, window)| {
+        let tokens = tokens.as_ref()?;
+        Some(format!("{tokens} {window}"))
+    });
+    let said: Vec<String> = said.collect();
+    let monitored = match quota.mode {
+        QuotaMode::Enforce => "",
+        QuotaMode::Monitor => " (monitored)",
+    };
+    format!("{}{monitored}", said.join(", "))
 }
 
 fn application_created(e: &ApplicationCreated) -> String {
@@ -502,6 +694,7 @@ fn profile(old: TokenProfile, new: TokenProfile) -> Vec<String> {
         parts.push(format!("typ {} → {}", old.typ.as_str(), new.typ.as_str()));
     }
     parts.extend(lifetime(old.lifetime_seconds, new.lifetime_seconds));
+    parts.extend(constraint(old.sender_constraint, new.sender_constraint));
     parts
 }
 
@@ -521,7 +714,13 @@ fn token_settings(old: &TokenSettings, new: &TokenSettings) -> Vec<String> {
         parts.push(format!("extra audiences {}", set_change(had, has)));
     }
     parts.extend(lifetime(old.lifetime_seconds, new.lifetime_seconds));
+    parts.extend(constraint(old.sender_constraint, new.sender_constraint));
     parts
+}
+
+fn constraint(old: SenderConstraint, new: SenderConstraint) -> Option<String> {
+    let (before, after) = (old.as_str(), new.as_str());
+    (old != new).then(|| format!("sender constraint {before} → {after}"))
 }
 
 fn lifetime(old: Option<u32>, new: Option<u32>) -> Option<String> {

@@ -150,6 +150,9 @@ struct Profile {
     /// How long its tokens live
     #[arg(long, value_name = "SECONDS")]
     lifetime: Option<u32>,
+    /// What its tokens must be bound to: none, dpop (RFC 9449), mtls (RFC 8705), or any of both
+    #[arg(long, value_name = "BINDING")]
+    sender_constraint: Option<String>,
 }
 
 impl Profile {
@@ -158,6 +161,7 @@ impl Profile {
             algorithm: self.algorithm,
             typ: self.typ,
             lifetime_seconds: self.lifetime.map(Some),
+            sender_constraint: self.sender_constraint,
         }
     }
 }

@@ -440,6 +440,7 @@ impl Create {
             audience: self.audience,
             extra_audiences: self.extra_audiences,
             lifetime_seconds: self.lifetime,
+            ..TokenSettings::default()
         };
         let body = CreateApplication {
             name: self.name,

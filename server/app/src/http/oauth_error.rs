@@ -116,12 +116,15 @@ impl From<&IssueError> for OAuthError {
                 Self::unavailable("no token can be issued now, try again")
             }
             TokenErrorCode::AccessDenied
+            | TokenErrorCode::InvalidAuthorizationDetails
+            | TokenErrorCode::InvalidDpopProof
             | TokenErrorCode::InvalidGrant
             | TokenErrorCode::InvalidRequest
             | TokenErrorCode::InvalidScope
             | TokenErrorCode::InvalidTarget
             | TokenErrorCode::UnauthorizedClient
-            | TokenErrorCode::UnsupportedGrantType => {
+            | TokenErrorCode::UnsupportedGrantType
+            | TokenErrorCode::UseDpopNonce => {
                 Self::new(StatusCode::BAD_REQUEST, code, &error.to_string())
             }
         }

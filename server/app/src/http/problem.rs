@@ -111,7 +111,9 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::RoleUnknown { .. }
         | Refusal::ScopeUnknown { .. }
         | Refusal::SecretUnknown { .. }
-        | Refusal::SigningKeyUnknown { .. } => StatusCode::NOT_FOUND,
+        | Refusal::DetailsTypeUnknown { .. }
+        | Refusal::SigningKeyUnknown { .. }
+        | Refusal::TrustedIssuerUnknown { .. } => StatusCode::NOT_FOUND,
         Refusal::ApiResourceIdentifierTaken { .. }
         | Refusal::ApplicationIdTaken { .. }
         | Refusal::AudienceTaken { .. }
@@ -128,12 +130,16 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::SigningKeyMissing { .. }
         | Refusal::SigningKeyState { .. }
         | Refusal::SigningKeyTooNew { .. }
+        | Refusal::DetailsTypeTaken { .. }
         | Refusal::TokenExpired { .. }
+        | Refusal::TrustedIssuerTaken { .. }
         | Refusal::AlreadyInitialized => StatusCode::CONFLICT,
         Refusal::VersionStale { .. } => StatusCode::PRECONDITION_FAILED,
-        Refusal::ClaimUndeclared { .. }
+        Refusal::AuthenticationIncomplete { .. }
+        | Refusal::ClaimUndeclared { .. }
         | Refusal::IdempotencyKeyReused
         | Refusal::LimitReached { .. }
+        | Refusal::ProfileForbids { .. }
         | Refusal::ScopeNowhere { .. }
         | Refusal::ScopeRepeated { .. }
         | Refusal::ValueInvalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,

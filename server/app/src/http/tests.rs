@@ -107,6 +107,7 @@ async fn every_algorithm_and_type_can_be_chosen_and_verifies_with_the_jwks() {
             algorithm,
             typ: TokenType::Jwt,
             lifetime_seconds: Some(60),
+            ..TokenProfile::default()
         };
         let api = server.api(&identifier, &[&scope], profile).await;
         let job = server.application(api, &[&scope]).await;
@@ -371,6 +372,7 @@ async fn an_open_api_needs_no_grant_and_an_audience_can_be_the_application() {
         audience: Audience::ClientId,
         extra_audiences: vec!["https://gateway.example".parse().unwrap()],
         lifetime_seconds: Some(30),
+        ..TokenSettings::default()
     };
     let change = Command::ChangeApplication {
         id: job.id(),

@@ -63,6 +63,7 @@ async fn answer(
         ask: Ask {
             scope: form.get("scope"),
             resources: &resources,
+            ..Ask::default()
         },
         source: source.address,
         user_agent: user_agent(request),

@@ -3,7 +3,7 @@
 
 use super::{NotPermitted, Objection};
 use crate::telemetry::TokenErrorCode;
-use writ_core::{Algorithm, Denial};
+use writ_core::{Algorithm, Denial, SenderConstraint};
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,8 @@ pub fn objection_code(objection: &Objection) -> TokenErrorCode {
     }
 }
 
-/// The `error` that a denial is on the wire (RFC 6749 §5.2, RFC 8707 §2).
+/// The `error` that a denial is on the wire (RFC 6749 §5.2, RFC 8707 §2, RFC 9396 §5,
+/// RFC 9449 §5).
 #[must_use]
 pub fn denial_code(denial: &Denial) -> TokenErrorCode {
     match denial {
@@ -89,6 +90,14 @@ pub fn denial_code(denial: &Denial) -> TokenErrorCode {
         | Denial::SeveralResources { .. }
         | Denial::TooManyPolicies { .. }
         | Denial::ProfilesDiffer { .. }
+        | Denial::SenderConstraintsDiffer
         | Denial::ManagementAlone => TokenErrorCode::InvalidTarget,
+        Denial::DetailsUnauthorized { .. } => TokenErrorCode::InvalidAuthorizationDetails,
+        Denial::SenderUnconstrained { needed } => match needed {
+            SenderConstraint::Dpop => TokenErrorCode::InvalidDpopProof,
+            SenderConstraint::None | SenderConstraint::Mtls | SenderConstraint::Any => {
+                TokenErrorCode::InvalidRequest
+            }
+        },
     }
 }

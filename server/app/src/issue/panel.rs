@@ -548,6 +548,7 @@ mod tests {
         let ask = Ask {
             scope: None,
             resources: &resources,
+            ..Ask::default()
         };
         authorize(&log.index, JOB, ask).unwrap()
     }

@@ -36,6 +36,7 @@ fn request(job: &Job) -> Request<'_> {
         ask: Ask {
             scope: Some("courses:read"),
             resources: &[],
+            ..Ask::default()
         },
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("job/1"),
@@ -397,6 +398,7 @@ async fn what_is_off_is_not_recorded_and_what_is_refused_is() {
         ask: Ask {
             scope: Some("courses:write eyJhbGciOiJub25lIn0.e30."),
             resources: &[],
+            ..Ask::default()
         },
         ..request(&job)
     };
@@ -417,6 +419,7 @@ async fn what_is_off_is_not_recorded_and_what_is_refused_is() {
         let ask = Ask {
             scope: None,
             resources: &resources,
+            ..Ask::default()
         };
         let error = issue(
             &server.app,

@@ -27,10 +27,15 @@ const ASKS: [(Option<&str>, &[&str]); 10] = [
 /// Those requests by each of the applications of the histories.
 pub fn asks() -> impl Iterator<Item = (ApplicationId, Ask<'static>)> {
     (1..=6).flat_map(|id| {
-        ASKS.iter().map(move |(scope, resources)| {
+        ASKS.iter().enumerate().map(move |(i, (scope, resources))| {
             let ask = Ask {
                 scope: *scope,
                 resources,
+                details: if i % 3 == 2 { &["publish"] } else { &[] },
+                binds: Binds {
+                    dpop: i % 2 == 0,
+                    certificate: i % 4 == 1,
+                },
             };
             (ApplicationId(id), ask)
         })
@@ -47,6 +52,11 @@ pub fn check(index: &Index, events: &[Recorded]) {
     assert_eq!(index.application_count(), model.applications.len());
     assert_eq!(index.api_count(), model.apis.len());
     assert_eq!(index.role_count(), model.roles.len());
+    let issuers = index.trusted_issuers(None);
+    let issuers: BTreeMap<IssuerId, String> = issuers
+        .map(|one| (one.id, one.issuer.to_string()))
+        .collect();
+    assert_eq!(issuers, model.issuers);
     assert_eq!(index.keys().count(), model.keys.len());
     assert_eq!(index.revoked_count(), model.revoked.len());
     assert_eq!(index.policy_count(), model.policies.len());
@@ -72,6 +82,12 @@ pub fn check(index: &Index, events: &[Recorded]) {
         assert_eq!(app.tokens_cut_at, expected.cut_at);
         let secrets: BTreeSet<SecretId> = app.secrets.iter().map(|secret| secret.id).collect();
         assert_eq!(secrets, expected.secrets);
+        assert_eq!(
+            app.authentication.as_deref(),
+            expected.authentication.as_ref()
+        );
+        assert_eq!(app.quota.as_deref(), expected.quota.as_ref());
+        assert_eq!(app.exchange.as_deref(), expected.exchange.as_ref());
         for api in index.apis(None) {
             let granted: BTreeSet<String> = texts(&api.names(&index.granted(app, api.id)))
                 .into_iter()
@@ -88,8 +104,10 @@ pub fn check(index: &Index, events: &[Recorded]) {
             typ: entitled.typ,
             dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
             bindings: entitled.bindings.iter().map(|one| one.id).collect(),
+            details: entitled.details.iter().map(ToString::to_string).collect(),
+            binding: entitled.binding,
         });
-        let expected = model.authorize(id, ask.scope, ask.resources);
+        let expected = model.authorize(id, &ask);
         assert_eq!(found, expected, "{id} asks {ask:?}");
     }
 }
@@ -104,6 +122,7 @@ struct Model {
     apis: BTreeMap<ApiId, Api>,
     applications: BTreeMap<ApplicationId, App>,
     roles: BTreeMap<RoleId, Names>,
+    issuers: BTreeMap<IssuerId, String>,
     revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
     keys: BTreeMap<String, (Algorithm, &'static str)>,
     policies: BTreeSet<PolicyDigest>,
@@ -126,6 +145,7 @@ struct Api {
     profile: TokenProfile,
     guards: BTreeSet<ApplicationId>,
     scopes: Names,
+    details: Names,
 }
 
 #[derive(Clone)]
@@ -133,7 +153,11 @@ struct App {
     enabled: bool,
     settings: TokenSettings,
     secrets: BTreeSet<SecretId>,
+    authentication: Option<Authentication>,
+    quota: Option<Quota>,
+    exchange: Option<TokenExchange>,
     grants: BTreeMap<ApiId, (GrantMode, Names)>,
+    details: BTreeMap<ApiId, Names>,
     roles: BTreeSet<RoleId>,
     cut_at: Option<Millis>,
 }
@@ -148,6 +172,8 @@ struct Answer {
     typ: TokenType,
     dropped: Vec<String>,
     bindings: Vec<BindingId>,
+    details: Vec<String>,
+    binding: Option<crate::Binding>,
 }
 
 fn names(scopes: &[ScopeName]) -> Names {
@@ -200,6 +226,7 @@ impl Model {
                     profile: e.profile,
                     guards: e.guards.iter().copied().collect(),
                     scopes: e.scopes.iter().map(|s| s.name.to_string()).collect(),
+                    details: Names::new(),
                 };
                 assert!(self.apis.insert(e.id, api).is_none());
             }
@@ -239,7 +266,11 @@ impl Model {
                     enabled: true,
                     settings: e.token_settings.clone(),
                     secrets: BTreeSet::new(),
+                    authentication: None,
+                    quota: None,
+                    exchange: None,
                     grants: BTreeMap::new(),
+                    details: BTreeMap::new(),
                     roles: BTreeSet::new(),
                     cut_at: None,
                 };
@@ -249,6 +280,64 @@ impl Model {
             Event::ApplicationEnabled(e) => app(self, e.id, &|app| app.enabled = true),
             Event::ApplicationTokenSettingsChanged(e) => {
                 app(self, e.id, &|app| app.settings = e.token_settings.clone());
+            }
+            Event::ApplicationAuthenticationChanged(e) => {
+                let trust = e.authentication.iter().flat_map(|own| &own.trust);
+                for rule in trust {
+                    assert!(self.issuers.contains_key(&rule.issuer));
+                }
+                app(self, e.id, &|app| {
+                    app.authentication = e.authentication.as_deref().cloned();
+                });
+            }
+            Event::ApplicationQuotaChanged(e) => app(self, e.id, &|app| app.quota = e.quota),
+            Event::ApplicationExchangeChanged(e) => {
+                app(self, e.id, &|app| app.exchange = e.exchange.clone());
+            }
+            Event::GrantDetailsChanged(e) => {
+                let details: Names = e.details.iter().map(ToString::to_string).collect();
+                assert!(details.is_subset(&self.apis[&e.api].details));
+                app(self, e.application, &|app| {
+                    assert!(app.grants.contains_key(&e.api));
+                    app.details.insert(e.api, details.clone());
+                });
+            }
+            Event::DetailsTypePut(e) => {
+                let name = e.details_type.name.as_str();
+                let others = self.apis.iter().filter(|(id, _)| **id != e.api);
+                assert!(
+                    others
+                        .into_iter()
+                        .all(|(_, api)| !api.details.contains(name))
+                );
+                api(self, e.api, &|api| {
+                    let _ = api.details.insert(name.to_owned());
+                });
+            }
+            Event::DetailsTypeRemoved(e) => {
+                let name = e.name.as_str();
+                for app in self.applications.values() {
+                    assert!(
+                        !app.details
+                            .get(&e.api)
+                            .is_some_and(|all| all.contains(name))
+                    );
+                }
+                api(self, e.api, &|api| assert!(api.details.remove(name)));
+            }
+            Event::TrustedIssuerCreated(e) => {
+                let issuer = e.issuer.to_string();
+                assert!(self.issuers.values().all(|other| *other != issuer));
+                assert!(self.issuers.insert(e.id, issuer).is_none());
+            }
+            Event::TrustedIssuerChanged(e) => assert!(self.issuers.contains_key(&e.id)),
+            Event::TrustedIssuerRemoved(e) => {
+                assert!(self.issuers.remove(&e.id).is_some());
+                for app in self.applications.values() {
+                    let own = app.authentication.iter();
+                    let mut trust = own.flat_map(|own| &own.trust);
+                    assert!(trust.all(|rule| rule.issuer != e.id));
+                }
             }
             Event::ApplicationRemoved(e) => {
                 assert!(self.applications.remove(&e.id).is_some());
@@ -284,6 +373,7 @@ impl Model {
             }),
             Event::GrantRemoved(e) => app(self, e.application, &|app| {
                 assert!(app.grants.remove(&e.api).is_some());
+                app.details.remove(&e.api);
             }),
             Event::RoleCreated(e) => {
                 assert!(self.roles.insert(e.id, names(&e.scopes)).is_none());
@@ -379,12 +469,8 @@ impl Model {
     }
 
     /// The table of the design, row by row; `None` for every kind of denial.
-    fn authorize(
-        &self,
-        id: ApplicationId,
-        scope: Option<&str>,
-        resources: &[&str],
-    ) -> Option<Answer> {
+    fn authorize(&self, id: ApplicationId, ask: &Ask<'_>) -> Option<Answer> {
+        let (scope, resources) = (ask.scope, ask.resources);
         let app = self.applications.get(&id).filter(|app| app.enabled)?;
         let identified = |text: &str| self.apis.iter().find(|(_, api)| api.identifier == text);
         let mut order: Vec<ApiId> = Vec::new();
@@ -422,7 +508,9 @@ impl Model {
                     scopes.extend(self.available(id, *api));
                 }
             }
-            None if self.settings.scopes_omitted == Some(OmittedScopes::All) => {
+            None if self.settings.scopes_omitted == Some(OmittedScopes::All)
+                && ask.details.is_empty() =>
+            {
                 for api in app.grants.keys().filter(|api| **api != ApiId(0)) {
                     let available = self.available(id, *api);
                     if !available.is_empty() {
@@ -432,6 +520,20 @@ impl Model {
                 }
             }
             None => {}
+        }
+        for name in ask.details {
+            let owner = self
+                .apis
+                .iter()
+                .find(|(_, api)| api.details.contains(*name));
+            let (id, api) = owner?;
+            let granted = app.details.get(id).is_some_and(|all| all.contains(*name));
+            if !api.open && !granted {
+                return None;
+            }
+            if !order.contains(id) {
+                order.push(*id);
+            }
         }
         let reject = self.settings.scopes_unauthorized == Some(UnauthorizedScopes::Reject);
         if (reject && !dropped.is_empty()) || order.is_empty() {
@@ -447,6 +549,31 @@ impl Model {
                 return None;
             }
         }
+        let strict = self.settings.security_profile == Some(SecurityProfile::Fapi2)
+            || app
+                .authentication
+                .as_ref()
+                .is_some_and(|own| own.profile == SecurityProfile::Fapi2);
+        let mut demands: BTreeSet<SenderConstraint> = apis
+            .iter()
+            .map(|api| api.profile.sender_constraint)
+            .collect();
+        demands.insert(app.settings.sender_constraint);
+        let demands = |one| demands.contains(&one);
+        let (dpop, mtls) = (
+            demands(SenderConstraint::Dpop),
+            demands(SenderConstraint::Mtls),
+        );
+        let binding = match ask.binds {
+            _ if dpop && mtls => return None,
+            Binds { dpop: true, .. } if !mtls => Some(crate::Binding::Dpop),
+            _ if dpop => return None,
+            Binds {
+                certificate: true, ..
+            } if mtls || strict || demands(SenderConstraint::Any) => Some(crate::Binding::Mtls),
+            _ if mtls || strict || demands(SenderConstraint::Any) => return None,
+            _ => None,
+        };
         let usual = self.settings.tokens_lifetime_seconds.expect("a setting");
         let of_apis = apis
             .iter()
@@ -473,6 +600,8 @@ impl Model {
             algorithm: apis[0].profile.algorithm,
             typ: apis[0].profile.typ,
             dropped,
+            details: ask.details.iter().map(ToString::to_string).collect(),
+            binding,
         })
     }
 }

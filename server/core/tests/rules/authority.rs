@@ -99,6 +99,33 @@ fn nobody_gives_or_loosens_anything_for_a_mightier_application() {
     }
     let attempts = [
         ("secret", add_secret(CHIEF, 50)),
+        (
+            "keys",
+            Command::ChangeAuthentication {
+                application: CHIEF,
+                authentication: Some(Box::new(by_key(7))),
+            },
+        ),
+        (
+            "quota",
+            Command::ChangeQuota {
+                application: CHIEF,
+                quota: Some(Quota {
+                    per_day: Some(1),
+                    ..Quota::default()
+                }),
+            },
+        ),
+        (
+            "tokens to exchange",
+            Command::ChangeExchange {
+                application: JOB,
+                exchange: Some(TokenExchange {
+                    subjects: vec![CHIEF],
+                    mode: ExchangeMode::Impersonation,
+                }),
+            },
+        ),
         ("rename", change(|c| c.name = Some(parse("Trusted")))),
         (
             "label",

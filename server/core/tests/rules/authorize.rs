@@ -79,7 +79,15 @@ fn token_settings(log: &mut Log, id: ApplicationId, token_settings: TokenSetting
 }
 
 fn ask(log: &Log, scope: Option<&str>, resources: &[&str]) -> Result<Entitled, Denial> {
-    authorize(&log.index, JOB, Ask { scope, resources })
+    authorize(
+        &log.index,
+        JOB,
+        Ask {
+            scope,
+            resources,
+            ..Ask::default()
+        },
+    )
 }
 
 #[track_caller]
@@ -144,6 +152,7 @@ fn an_application_that_is_unknown_or_disabled_gets_nothing() {
     let scope = Ask {
         scope: Some("courses:publish"),
         resources: &[],
+        ..Ask::default()
     };
     assert_eq!(authorize(&log.index, ApplicationId(99), scope), none);
     assert_eq!(authorize(&Index::default(), JOB, scope), none);
@@ -491,6 +500,7 @@ fn the_management_api_stands_alone() {
         audience: Audience::ClientId,
         extra_audiences: vec![parse("urn:legacy")],
         lifetime_seconds: None,
+        ..TokenSettings::default()
     };
     token_settings(&mut log, JOB, settings);
     let own = expect("writ:roles:read", &[MANAGEMENT_IDENTIFIER]);
@@ -619,6 +629,7 @@ fn asked(log: &Log, scope: &str, resources: &[&str]) -> Entitled {
     let ask = Ask {
         scope: Some(scope),
         resources,
+        ..Ask::default()
     };
     authorize(&log.index, JOB, ask).expect("entitled")
 }
@@ -648,6 +659,7 @@ fn the_server_each_api_and_the_application_have_their_policies_asked() {
     let ask = Ask {
         scope: Some("writ:roles:read"),
         resources: &[],
+        ..Ask::default()
     };
     let entitled = authorize(&log.index, ADMIN, ask).expect("entitled");
     assert_eq!(ids(&entitled), [4, 5]);
@@ -673,6 +685,7 @@ fn a_token_has_no_more_policies_than_its_record_holds() {
     let ask = Ask {
         scope: Some("courses:publish reports:read open:use"),
         resources: &three,
+        ..Ask::default()
     };
     let count = 5 * limits::BINDINGS_PER_TARGET;
     let denial = authorize(&log.index, JOB, ask).expect_err("too many");

@@ -22,6 +22,7 @@ fn token_settings() -> TokenSettings {
         audience: Audience::ClientId,
         extra_audiences: vec![parse("urn:example:legacy")],
         lifetime_seconds: Some(300),
+        ..TokenSettings::default()
     }
 }
 
@@ -30,6 +31,7 @@ fn profile() -> TokenProfile {
         algorithm: Algorithm::RS256,
         typ: TokenType::Jwt,
         lifetime_seconds: Some(600),
+        ..TokenProfile::default()
     }
 }
 
@@ -38,6 +40,9 @@ fn all_settings() -> SettingsChange {
         scopes_unauthorized: Some(UnauthorizedScopes::Drop),
         scopes_omitted: Some(OmittedScopes::All),
         issuance_record: Some(RecordMode::Buffered),
+        // In a file of their own: an event is never changed after it was written once.
+        security_profile: None,
+        dpop_require_nonce: None,
         ..Settings::default().to_change()
     }
 }
@@ -263,7 +268,111 @@ fn representatives() -> Vec<Event> {
             root: digest(2),
         }
         .into(),
+        DetailsTypePut {
+            api,
+            details_type: DetailsType {
+                name: parse("course_publication"),
+                description: Some(parse("Publish courses of one faculty")),
+                schema: Some(JsonText {
+                    json: r#"{"type":"object"}"#.into(),
+                }),
+            },
+        }
+        .into(),
+        DetailsTypeRemoved {
+            api,
+            name: parse("course_publication"),
+        }
+        .into(),
+        ApplicationAuthenticationChanged {
+            id,
+            authentication: Some(Box::new(authentication())),
+        }
+        .into(),
+        ApplicationQuotaChanged {
+            id,
+            quota: Some(Quota {
+                per_minute: Some(60),
+                per_hour: Some(600),
+                per_day: Some(6000),
+                mode: QuotaMode::Monitor,
+            }),
+        }
+        .into(),
+        ApplicationExchangeChanged {
+            id,
+            exchange: Some(TokenExchange {
+                subjects: vec![ADMIN, JOB],
+                mode: ExchangeMode::Impersonation,
+            }),
+        }
+        .into(),
+        GrantDetailsChanged {
+            application,
+            api,
+            details: vec![parse("course_publication")],
+        }
+        .into(),
+        TrustedIssuerCreated {
+            id: IssuerId(2),
+            issuer: parse("https://token.actions.githubusercontent.com"),
+            name: parse("GitHub Actions"),
+            keys: IssuerKeys::Discovery,
+            omits_issuer: false,
+        }
+        .into(),
+        TrustedIssuerChanged {
+            id: IssuerId(2),
+            name: parse("SPIFFE"),
+            keys: IssuerKeys::Keys(registered_keys()),
+            omits_issuer: true,
+        }
+        .into(),
+        TrustedIssuerRemoved { id: IssuerId(2) }.into(),
     ]
+}
+
+fn registered_keys() -> Vec<RegisteredKey> {
+    let jwk = |algorithm| signing_key("key-1", algorithm).jwk;
+    vec![
+        RegisteredKey {
+            kid: Some("2026-03".into()),
+            alg: Some("ES256".into()),
+            jwk: jwk(Algorithm::ES256),
+            certificate: Some(CertificateDigest(digest(3))),
+        },
+        RegisteredKey {
+            kid: None,
+            alg: None,
+            jwk: jwk(Algorithm::RS256),
+            certificate: None,
+        },
+    ]
+}
+
+/// With every member in use; the rules would not let all of them stand together.
+fn authentication() -> Authentication {
+    Authentication {
+        methods: AuthenticationMethod::ALL.into(),
+        keys: registered_keys(),
+        jwks_uri: Some(parse("https://job.example/jwks.json")),
+        certificate_subject: Some(CertificateSubject::Uri(parse("spiffe://example.org/job"))),
+        certificates: vec![CertificateDigest(digest(4))],
+        trust: vec![TrustRule {
+            name: parse("ci"),
+            issuer: IssuerId(2),
+            audience: parse("https://writ.example"),
+            subject: parse("repo:acme/app:ref:refs/heads/*"),
+            claims: [
+                ("repository_id".into(), ClaimValue::Text("42".into())),
+                ("run_attempt".into(), ClaimValue::Int(1)),
+                ("verified".into(), ClaimValue::Flag(true)),
+            ]
+            .into(),
+            lifetime_seconds: 3600,
+        }],
+        profile: SecurityProfile::Fapi2,
+    }
 }
 
 fn values() -> [(&'static str, PolicyValueKind, PolicyValue); 5] {
@@ -367,7 +476,48 @@ fn later() -> Vec<(&'static str, Event)> {
         engine: "wasmtime-48".into(),
         issuer: Some("https://writ.example".into()),
     };
-    vec![("issuer", started.into())]
+    let security = SettingsChange {
+        security_profile: Some(SecurityProfile::Fapi2),
+        dpop_require_nonce: Some(true),
+        ..SettingsChange::default()
+    };
+    let bound = TokenSettings {
+        sender_constraint: SenderConstraint::Dpop,
+        ..token_settings()
+    };
+    let bound_profile = TokenProfile {
+        sender_constraint: SenderConstraint::Mtls,
+        ..profile()
+    };
+    let id = ApplicationId(42);
+    vec![
+        ("issuer", started.into()),
+        ("security", SettingsChanged { change: security }.into()),
+        (
+            "sender_constraint",
+            ApplicationTokenSettingsChanged {
+                id,
+                token_settings: bound,
+            }
+            .into(),
+        ),
+        (
+            "sender_constraint",
+            ApiResourceProfileChanged {
+                id: ApiId(7),
+                profile: bound_profile,
+            }
+            .into(),
+        ),
+        (
+            "usual",
+            ApplicationAuthenticationChanged {
+                id,
+                authentication: None,
+            }
+            .into(),
+        ),
+    ]
 }
 
 fn golden(kind: &str, version: u16) -> PathBuf {

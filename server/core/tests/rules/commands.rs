@@ -250,6 +250,7 @@ fn an_api_resource_is_registered_with_the_next_id() {
         algorithm: Algorithm::EdDSA,
         typ: TokenType::Jwt,
         lifetime_seconds: Some(60),
+        ..TokenProfile::default()
     };
     let described = NewScope {
         name: parse("a:read"),
@@ -496,6 +497,7 @@ fn an_application_is_created_and_changed() {
         audience: Audience::ClientId,
         extra_audiences: vec![parse("urn:example:legacy")],
         lifetime_seconds: Some(60),
+        ..TokenSettings::default()
     };
     let create = Command::CreateApplication {
         id: CAST,

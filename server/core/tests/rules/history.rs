@@ -204,6 +204,7 @@ fn again(index: &Index, entitled: &Entitled) -> Result<Entitled, Denial> {
     let ask = Ask {
         scope: (!scope.is_empty()).then_some(&scope),
         resources: &resources,
+        ..Ask::default()
     };
     authorize(index, entitled.application.id, ask)
 }

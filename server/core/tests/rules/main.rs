@@ -6,4 +6,5 @@ mod authorize;
 mod codec;
 mod commands;
 mod history;
+mod protection;
 mod refusals;

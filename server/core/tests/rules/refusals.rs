@@ -27,7 +27,8 @@ variants! {
     SecretUnknown SecretIdTaken GrantUnknown GrantExists RoleUnknown RoleNameTaken
     SigningKeyUnknown SigningKeyKidTaken SigningKeyState SigningKeyTooNew SigningKeyInUse
     SigningKeyMissing PolicyUnknown PolicyBindingUnknown PolicyBindingUnchanged ClaimUndeclared
-    TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
+    AuthenticationIncomplete ProfileForbids TrustedIssuerUnknown TrustedIssuerTaken
+    DetailsTypeUnknown DetailsTypeTaken TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
     NotInitialized
 }
 
@@ -1031,6 +1032,271 @@ fn about_policies() -> Vec<Case> {
     ]
 }
 
+fn about_protection() -> Vec<Case> {
+    use crate::protection::{authenticate, grant_details, put_type, with};
+    use AuthenticationMethod as M;
+    let needs = |method, needs| Refusal::AuthenticationIncomplete { method, needs };
+    let only = |method| {
+        authenticate(Authentication {
+            methods: vec![method],
+            ..Authentication::default()
+        })
+    };
+    let order = || {
+        invalid(
+            "methods",
+            "at least one, each once and in order; disable the application instead",
+        )
+    };
+    let no_issuer = || Refusal::TrustedIssuerUnknown { id: IssuerId(0) };
+    let trusted = || given([create_issuer("https://ci.example")]);
+    let rule = |edit: fn(&mut TrustRule)| {
+        let mut own = by_trust(IssuerId(0));
+        own.trust.iter_mut().for_each(edit);
+        authenticate(own)
+    };
+    let issuer = |text, keys| Command::CreateTrustedIssuer {
+        issuer: parse(text),
+        name: parse("CI"),
+        keys,
+        omits_issuer: false,
+    };
+    let quota = |tokens| Command::ChangeQuota {
+        application: JOB,
+        quota: Some(Quota {
+            per_day: tokens,
+            ..Quota::default()
+        }),
+    };
+    let exchange = |subjects: Vec<ApplicationId>| Command::ChangeExchange {
+        application: JOB,
+        exchange: Some(TokenExchange {
+            subjects,
+            mode: ExchangeMode::Delegation,
+        }),
+    };
+    let no_quota = || {
+        invalid(
+            "a quota",
+            "at least one number of tokens, and none of them 0; disable the application instead",
+        )
+    };
+    let no_type = |name| Refusal::DetailsTypeUnknown {
+        api: COURSES,
+        name: parse(name),
+    };
+    let twice = || invalid("a key", "there once, and its kid too");
+    vec![
+        base(
+            only(M::PrivateKeyJwt),
+            needs(M::PrivateKeyJwt, "keys, or a jwks_uri"),
+        ),
+        base(
+            only(M::TlsClientAuth),
+            needs(M::TlsClientAuth, "a certificate_subject"),
+        ),
+        base(
+            only(M::SelfSignedTlsClientAuth),
+            needs(
+                M::SelfSignedTlsClientAuth,
+                "certificates, keys with x5c, or a jwks_uri",
+            ),
+        ),
+        base(
+            only(M::WorkloadIdentity),
+            needs(M::WorkloadIdentity, "a trust rule"),
+        ),
+        base(with(|own| own.methods.clear()), order()),
+        base(
+            with(|own| own.methods = vec![M::PrivateKeyJwt, M::ClientSecretBasic]),
+            order(),
+        ),
+        base(with(|own| own.methods = vec![M::PrivateKeyJwt; 2]), order()),
+        base(
+            authenticate(Authentication {
+                profile: SecurityProfile::Fapi2,
+                ..Authentication::default()
+            }),
+            Refusal::ProfileForbids {
+                method: M::ClientSecretBasic,
+            },
+        ),
+        base(
+            with(|own| own.jwks_uri = Some(parse("https://job.example/jwks"))),
+            invalid("jwks_uri", "absent where keys are registered (RFC 7591 §2)"),
+        ),
+        base(with(|own| own.keys.push(registered_key(1))), twice()),
+        base(
+            with(|own| {
+                let mut other = registered_key(2);
+                other.kid = own.keys[0].kid.clone();
+                own.keys.push(other);
+            }),
+            twice(),
+        ),
+        base(
+            with(|own| own.keys = (0..=16).map(registered_key).collect()),
+            limit("registered keys", 16),
+        ),
+        base(
+            with(|own| own.certificates = vec![CertificateDigest([0; 32]); 17]),
+            limit("certificates of an application", 16),
+        ),
+        base(authenticate(by_trust(IssuerId(0))), no_issuer()),
+        base(
+            Command::RemoveTrustedIssuer { id: IssuerId(0) },
+            no_issuer(),
+        ),
+        base(
+            Command::ChangeTrustedIssuer {
+                id: IssuerId(0),
+                name: None,
+                keys: None,
+                omits_issuer: None,
+            },
+            no_issuer(),
+        ),
+        case(
+            trusted(),
+            rule(|rule| rule.lifetime_seconds = 0),
+            invalid("lifetime_seconds of a trust rule", "1 to 86400 seconds"),
+        ),
+        case(
+            trusted(),
+            rule(|rule| rule.lifetime_seconds = 86_401),
+            invalid("lifetime_seconds of a trust rule", "1 to 86400 seconds"),
+        ),
+        case(
+            trusted(),
+            rule(|rule| {
+                let claim = |i: i64| (format!("c{i}").into(), ClaimValue::Int(i));
+                rule.claims = (0..17).map(claim).collect();
+            }),
+            limit("claims of a trust rule", 16),
+        ),
+        case(
+            trusted(),
+            {
+                let mut own = by_trust(IssuerId(0));
+                own.trust.push(own.trust[0].clone());
+                authenticate(own)
+            },
+            invalid("the name of a trust rule", "unique in the application"),
+        ),
+        case(
+            trusted(),
+            {
+                let mut own = by_trust(IssuerId(0));
+                own.trust = vec![own.trust[0].clone(); 33];
+                authenticate(own)
+            },
+            limit("trust rules of an application", 32),
+        ),
+        case(
+            trusted(),
+            create_issuer("https://ci.example"),
+            Refusal::TrustedIssuerTaken {
+                issuer: parse("https://ci.example"),
+                id: IssuerId(0),
+            },
+        ),
+        base(
+            issuer("spiffe://example.org", IssuerKeys::Discovery),
+            invalid(
+                "an issuer whose keys are discovered",
+                "an https address; give a jwks_uri or keys for others",
+            ),
+        ),
+        base(
+            issuer("urn:ci", IssuerKeys::Keys(Vec::new())),
+            invalid("keys", "at least one"),
+        ),
+        base(
+            issuer("urn:ci", IssuerKeys::Keys(vec![registered_key(1); 2])),
+            twice(),
+        ),
+        base(quota(None), no_quota()),
+        base(quota(Some(0)), no_quota()),
+        base(
+            exchange(vec![]),
+            invalid("subjects", "at least one application"),
+        ),
+        base(
+            exchange(vec![NOBODY]),
+            Refusal::ApplicationUnknown { id: NOBODY },
+        ),
+        base(
+            exchange((100..165).map(ApplicationId).collect()),
+            limit("applications whose tokens one may exchange", 64),
+        ),
+        base(put_type(MANAGEMENT, "publish"), Refusal::ManagementApiFixed),
+        case(
+            given([put_type(COURSES, "publish"), create_api("urn:a", &[])]),
+            put_type(ApiId(2), "publish"),
+            Refusal::DetailsTypeTaken {
+                name: parse("publish"),
+                api: COURSES,
+            },
+        ),
+        case(
+            given((0..64).map(|i| put_type(COURSES, &format!("type-{i}")))),
+            put_type(COURSES, "one-more"),
+            limit("types of authorization details of an API resource", 64),
+        ),
+        base(
+            Command::PutDetailsType {
+                api: COURSES,
+                details_type: DetailsType {
+                    schema: Some(JsonText {
+                        json: " ".repeat(32 * 1024 + 1).into(),
+                    }),
+                    ..details_type("publish")
+                },
+            },
+            limit("bytes of a schema", 32 * 1024),
+        ),
+        base(
+            Command::RemoveDetailsType {
+                api: COURSES,
+                name: parse("none"),
+                cascade: true,
+            },
+            no_type("none"),
+        ),
+        case(
+            given([
+                put_type(COURSES, "publish"),
+                add_grant(JOB, COURSES, &[]),
+                grant_details(&["publish"]),
+            ]),
+            Command::RemoveDetailsType {
+                api: COURSES,
+                name: parse("publish"),
+                cascade: false,
+            },
+            Refusal::InUse {
+                users: vec![User {
+                    entity: Entity::Application(JOB),
+                    name: parse("Course publishing job"),
+                }],
+                total: 1,
+            },
+        ),
+        case(
+            given([add_grant(JOB, COURSES, &[])]),
+            grant_details(&["none"]),
+            no_type("none"),
+        ),
+        base(
+            grant_details(&[]),
+            Refusal::GrantUnknown {
+                application: JOB,
+                api: COURSES,
+            },
+        ),
+    ]
+}
+
 #[test]
 fn every_refusal_is_given_for_its_reason() {
     let groups = [
@@ -1041,6 +1307,7 @@ fn every_refusal_is_given_for_its_reason() {
         values(),
         limits_reached(),
         about_policies(),
+        about_protection(),
         about_the_actor(),
     ];
     // The two that are about more than actor and command; `commands.rs` shows when.

@@ -297,6 +297,7 @@ impl History {
                     algorithm: Some(self.any(&[Algorithm::ES256, Algorithm::EdDSA])),
                     typ: None,
                     lifetime_seconds: Some(self.any(&[None, Some(60), Some(1_200)])),
+                    ..ProfileChange::default()
                 },
                 guards: None,
             },
@@ -456,6 +457,7 @@ impl History {
             ask: Ask {
                 scope: scope.as_deref(),
                 resources: &resources,
+                ..Ask::default()
             },
             source: self.any(&sources),
             user_agent: self.any(&[None, Some("job/1"), Some("caf\u{e9} \"quoted\"\u{1}")]),

@@ -204,7 +204,7 @@ async fn api_resources_and_scopes() {
     assert_eq!(made["requires_authorization"], true);
     assert_eq!(
         made["profile"],
-        json!({ "algorithm": "RS256", "typ": "JWT", "lifetime_seconds": 60 })
+        json!({ "algorithm": "RS256", "typ": "JWT", "lifetime_seconds": 60, "sender_constraint": "none" })
     );
     assert_eq!(
         made["scopes"],
@@ -301,7 +301,7 @@ async fn applications_and_their_filters() {
     assert_eq!(changed["labels"], json!({}));
     assert_eq!(
         changed["token_settings"],
-        json!({ "audience": "client_id" })
+        json!({ "audience": "client_id", "sender_constraint": "none" })
     );
     let cut = good(
         &world
@@ -485,7 +485,7 @@ async fn settings() {
     let world = World::new().await;
     let before = good(&world.get("/settings").await, 200);
     assert_eq!(before["scopes.unauthorized"], "reject");
-    assert_eq!(before.as_object().unwrap().len(), 11);
+    assert_eq!(before.as_object().unwrap().len(), 13);
     let change = json!({ "scopes.unauthorized": "drop", "tokens.lifetime_seconds": 60 });
     let answer = world.patch("/settings", change).await;
     let after = good(&answer, 200);

@@ -457,6 +457,7 @@ async fn the_recorded_question_can_be_asked_again() {
         Ask {
             scope: Some(&asked),
             resources: &resources,
+            ..Ask::default()
         },
     )
     .unwrap();
