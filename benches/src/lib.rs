@@ -13,11 +13,11 @@ use writ::bootstrap::{self, InitOptions, Surroundings};
 use writ::clock::{SystemClock, SystemRandom};
 use writ::config::{ByteSize, Config, Issuer};
 use writ::credentials::Secret;
-use writ::issue::{PresentedCredentials, Request};
+use writ::issue::{Holds, PresentedCredentials, Request};
 use writ_core::{
-    Actor, Algorithm, ApplicationId, Ask, Command, GrantMode, Labels, NewScope, NewSecret,
-    PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId, SettingsChange, Submission,
-    TokenProfile, TokenSettings,
+    Actor, Algorithm, ApplicationId, Ask, AuthenticationMethod, Command, GrantMode, Labels,
+    NewScope, NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId,
+    SettingsChange, Submission, TokenProfile, TokenSettings,
 };
 use writ_sandbox::SandboxConfig;
 
@@ -112,10 +112,10 @@ impl World {
     #[must_use]
     pub fn request<'a>(&'a self, resources: &'a [&'a str], scope: &'a str) -> Request<'a> {
         Request {
-            credentials: PresentedCredentials {
+            credentials: PresentedCredentials::Secret {
                 client_id: &self.client_id,
                 presented_secret: &self.client_secret,
-                method: "client_secret_post",
+                method: AuthenticationMethod::ClientSecretPost,
             },
             ask: Ask {
                 scope: Some(scope),
@@ -124,7 +124,7 @@ impl World {
             },
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: Some("bench/1"),
-            client_cert: None,
+            holds: Holds::default(),
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }
     }

@@ -79,7 +79,7 @@ mod sign;
 pub(crate) mod tests;
 
 pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
-pub use entitle::{Entitlement, entitle};
+pub use entitle::{Entitlement, Holds, entitle};
 pub use error::{IssueError, denial_code, objection_code};
 pub use judge::{GRANT_TYPE, Judged, NotPermitted, Permit, judge};
 pub use panel::Objection;
@@ -102,8 +102,8 @@ pub struct Request<'a> {
     pub source: IpAddr,
     /// The header `User-Agent`, as far as it is text.
     pub user_agent: Option<&'a str>,
-    /// SHA-256 of the client's certificate, by a trusted proxy's word.
-    pub client_cert: Option<[u8; 32]>,
+    /// What it proves to hold.
+    pub holds: Holds,
     /// The W3C trace context of the request.
     pub traceparent: &'a str,
 }
@@ -115,7 +115,7 @@ impl Request<'_> {
             auth_method: Some(auth_method),
             user_agent: self.user_agent,
             ip: Some(self.source),
-            client_cert: self.client_cert,
+            client_cert: self.holds.certificate,
         }
     }
 }
@@ -164,7 +164,7 @@ fn decide(
     application: &AuthenticatedApplication,
     request: &Request<'_>,
 ) -> Result<SignedToken, IssueError> {
-    let entitlement = entitle(index, application.clone(), request.ask)?;
+    let entitlement = entitle(index, application.clone(), request.ask, request.holds)?;
     let permit = judge(app, entitlement, request)?;
     sign(app, permit)
 }

@@ -30,9 +30,37 @@ pub struct Claims<'a> {
     /// The scopes, separated by spaces (RFC 8693 §4.2); left out when there are none.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub scope: Cow<'a, str>,
+    /// What it is bound to (RFC 7800 §3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
     /// What policies added, by name. None of these is a claim above.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a token is bound to: the one member of `cnf`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confirmation {
+    /// The SHA-256 thumbprint of a key, in base64url (RFC 9449 §6.1).
+    #[serde(rename = "jkt")]
+    Jkt(Box<str>),
+    /// The SHA-256 thumbprint of a certificate, in base64url (RFC 8705 §3.1).
+    #[serde(rename = "x5t#S256")]
+    Certificate(Box<str>),
+}
+
+impl Confirmation {
+    /// Bound to a key.
+    #[must_use]
+    pub fn jkt(thumbprint: [u8; 32]) -> Self {
+        Self::Jkt(URL_SAFE_NO_PAD.encode(thumbprint).into())
+    }
+
+    /// Bound to a certificate.
+    #[must_use]
+    pub fn certificate(thumbprint: [u8; 32]) -> Self {
+        Self::Certificate(URL_SAFE_NO_PAD.encode(thumbprint).into())
+    }
 }
 
 /// `aud` (RFC 7519 §4.1.3): one value as a string, several as an array.
@@ -230,11 +258,11 @@ pub fn decode(token: &str, ring: &KeyRing, issuer: &str) -> Result<ValidatedToke
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::issue::{PresentedCredentials, Request, issue};
+    use crate::issue::{Holds, PresentedCredentials, Request, issue};
     use crate::testing::TestServer;
     use proptest::prelude::*;
     use std::net::{IpAddr, Ipv4Addr};
-    use writ_core::{Algorithm, Ask, TokenProfile};
+    use writ_core::{Algorithm, Ask, AuthenticationMethod, TokenProfile};
 
     /// A server, and a token of it for each algorithm.
     fn tokens(runtime: &tokio::runtime::Runtime) -> (TestServer, Vec<String>) {
@@ -251,10 +279,10 @@ mod tests {
                 let api = server.api(&identifier, &[&scope], profile).await;
                 let job = server.application(api, &[&scope]).await;
                 let request = Request {
-                    credentials: PresentedCredentials {
+                    credentials: PresentedCredentials::Secret {
                         client_id: &job.client_id,
                         presented_secret: &job.client_secret,
-                        method: "client_secret_post",
+                        method: AuthenticationMethod::ClientSecretPost,
                     },
                     ask: Ask {
                         scope: Some(&scope),
@@ -263,7 +291,7 @@ mod tests {
                     },
                     source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                     user_agent: None,
-                    client_cert: None,
+                    holds: Holds::default(),
                     traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 };
                 let answer = issue(&server.app, &request).await.unwrap();

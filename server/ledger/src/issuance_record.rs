@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use writ_core::{Algorithm, ApplicationId, Jti, Kid, Millis, Position, ScopeName};
+use writ_core::{Algorithm, ApplicationId, Binding, Jti, Kid, Millis, Position, ScopeName};
 
 /// The version of the record.
 pub const RECORD_VERSION: u8 = 1;
@@ -38,6 +38,9 @@ pub struct IssuanceRecord {
     /// The API resources that were asked for (RFC 8707), as they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Box<str>>,
+    /// What the request proved to hold, so that its token could be bound to it.
+    #[serde(default, skip_serializing_if = "Held::is_empty")]
+    pub held: Held,
     /// Where the request came from, when the settings allow keeping it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Box<str>>,
@@ -64,6 +67,9 @@ pub struct IssuanceRecord {
     /// Its algorithm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alg: Option<Algorithm>,
+    /// Which of what was held the token is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// When the token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<Millis>,
@@ -71,13 +77,47 @@ pub struct IssuanceRecord {
     pub outcome: Outcome,
 }
 
+/// What a request proved to hold, by thumbprints in base64url.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// A key, by a DPoP proof: its SHA-256 thumbprint (RFC 9449 §6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<Box<str>>,
+    /// A certificate: its SHA-256 thumbprint (RFC 8705 §3.1).
+    #[serde(rename = "x5t#S256", default, skip_serializing_if = "Option::is_none")]
+    pub x5t_s256: Option<Box<str>>,
+}
+
+impl Held {
+    /// Whether it held nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.jkt.is_none() && self.x5t_s256.is_none()
+    }
+}
+
 /// What an application proved itself with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     /// The client authentication method: `client_secret_basic`, `private_key_jwt` …
     pub method: Box<str>,
-    /// Which one: a secret's id, a key's id, a certificate's thumbprint, a trust rule.
+    /// Which one: a secret's id, the thumbprint of a key or a certificate, a trust rule.
     pub id: Box<str>,
+    /// The foreign token that proved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<ForeignToken>,
+}
+
+/// A foreign token that proved an application, without itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignToken {
+    /// The issuer that was trusted.
+    pub issuer: Box<str>,
+    /// Its `sub`.
+    pub subject: Box<str>,
+    /// Its `jti`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<Box<str>>,
 }
 
 /// How a decision ended.
@@ -174,6 +214,7 @@ mod tests {
         for text in [
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000001","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_basic","id":"00000000000000000000000009"},"as_of":41,"asked":["courses:publish"],"granted":["courses:publish"],"resources":["https://courses.example/api"],"address":"192.0.2.7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","kid":"k1","alg":"ES256","exp":"2025-11-25T09:15:00.000Z","outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","clock":"2025-11-25T08:00:00.000Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":[{"name":"n","text":"t"}],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"code":"hours","reason":"weekend","description":"not now"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"code":"out_of_fuel","reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000004","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"workload_identity","id":"ci","token":{"issuer":"https://ci.example","subject":"repo:acme/app","jti":"1"}},"as_of":41,"held":{"jkt":"AA","x5t#S256":"BB"},"binding":"dpop","outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000003","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_post","id":"x"},"as_of":0,"outcome":{"fault":{"reason":"no key"}}}"#,
         ] {
             let record: IssuanceRecord = serde_json::from_str(text).unwrap();

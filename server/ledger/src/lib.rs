@@ -99,7 +99,8 @@ pub use issuance_file::{
 };
 pub use issuance_reader::IssuanceReader;
 pub use issuance_record::{
-    Credential, IssuanceRecord, Outcome, PolicyNote, PolicyRecord, RECORD_VERSION, Verdict,
+    Credential, ForeignToken, Held, IssuanceRecord, Outcome, PolicyNote, PolicyRecord,
+    RECORD_VERSION, Verdict,
 };
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 use writ_core::codec::hex;
-use writ_core::{Ask, Denial, Entitled, Index, Millis, PolicyBinding, authorize};
+use writ_core::{Ask, Binds, Denial, Entitled, Index, Millis, PolicyBinding, authorize};
 use writ_ledger::{IssuanceRecord, Outcome, PolicyRecord};
 use writ_sandbox::{Evaluation, Request};
 
@@ -137,6 +137,10 @@ pub(super) fn entitle(
     let ask = Ask {
         scope: asked.scope.as_deref(),
         resources: &resources,
+        binds: Binds {
+            dpop: record.held.jkt.is_some(),
+            certificate: record.held.x5t_s256.is_some(),
+        },
         ..Ask::default()
     };
     authorize(index, record.application, ask)
@@ -200,6 +204,7 @@ pub(super) fn rebuilt(
         engine: None,
         kid: None,
         alg: None,
+        binding: None,
         exp: None,
         ..record.clone()
     };
@@ -231,6 +236,7 @@ pub(super) fn rebuilt(
             granted: terms.scopes.clone(),
             kid: record.kid.clone(),
             alg: Some(again.entitled.algorithm),
+            binding: again.entitled.binding,
             exp: Some(expiry(record, terms)),
             outcome: Outcome::Granted,
             ..judged

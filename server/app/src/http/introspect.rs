@@ -7,7 +7,7 @@ use super::oauth_error::OAuthError;
 use super::request::source;
 use crate::app::App;
 use crate::issue::authenticate;
-use crate::token::{Claims, ValidatedToken};
+use crate::token::{Claims, Confirmation, ValidatedToken};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -37,7 +37,10 @@ pub async fn introspect(request: HttpRequest, payload: Payload, app: Data<App>) 
             match &found {
                 Some(token) => response.json(Active {
                     active: true,
-                    token_type: "Bearer",
+                    token_type: match token.claims.cnf {
+                        Some(Confirmation::Jkt(_)) => "DPoP",
+                        Some(Confirmation::Certificate(_)) | None => "Bearer",
+                    },
                     claims: &token.claims,
                 }),
                 None => response.json(Inactive { active: false }),

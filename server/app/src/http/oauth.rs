@@ -8,6 +8,7 @@ use crate::telemetry::TraceContext;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest};
+use writ_core::AuthenticationMethod;
 
 /// The body of a form request, not yet parsed.
 ///
@@ -90,16 +91,16 @@ pub fn credentials<'a>(
                     "more than one client authentication",
                 ));
             }
-            Ok(PresentedCredentials {
+            Ok(PresentedCredentials::Secret {
                 client_id: &basic.client_id,
                 presented_secret: &basic.presented_secret,
-                method: "client_secret_basic",
+                method: AuthenticationMethod::ClientSecretBasic,
             })
         }
         Authorization::Absent => match (id, secret) {
             (Some(client_id), Some(presented_secret)) => {
-                let method = "client_secret_post";
-                Ok(PresentedCredentials {
+                let method = AuthenticationMethod::ClientSecretPost;
+                Ok(PresentedCredentials::Secret {
                     client_id,
                     presented_secret,
                     method,

@@ -36,7 +36,7 @@ async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<()
     }
     let actor = Actor::Application {
         id: caller.id(),
-        auth: caller.method().into(),
+        auth: caller.method().as_str().into(),
         jti: None,
         scopes: Vec::new(),
     };

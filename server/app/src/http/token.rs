@@ -4,7 +4,7 @@ use super::oauth::{self, authorization, credentials};
 use super::oauth_error::OAuthError;
 use super::request::{source, user_agent};
 use crate::app::App;
-use crate::issue::{IssueError, Request, TokenAnswer, issue};
+use crate::issue::{Holds, IssueError, Request, TokenAnswer, issue};
 use crate::telemetry::TokenErrorCode;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -28,7 +28,7 @@ pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> Ht
             .insert_header((header::PRAGMA, "no-cache"))
             .json(Answer {
                 access_token: answer.access_token(),
-                token_type: "Bearer",
+                token_type: answer.token_type(),
                 expires_in: answer.expires_in_seconds(),
                 scope: answer.scope(),
             }),
@@ -67,7 +67,10 @@ async fn answer(
         },
         source: source.address,
         user_agent: user_agent(request),
-        client_cert: source.client_cert,
+        holds: Holds {
+            jkt: None,
+            certificate: source.client_cert,
+        },
         traceparent: &oauth::traceparent(request),
     };
     issue(app, &asked).await.map_err(|error| {

@@ -6,23 +6,63 @@ use crate::credentials::{digest, digests_match};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use writ_core::{Application, ApplicationId, Index, Millis, SecretId, SecretMatch};
+use writ_core::{
+    Application, ApplicationId, AuthenticationMethod, Index, Millis, SecretId, SecretMatch,
+};
+use writ_ledger::Credential;
 
 /// Credentials as somebody presents them. Nothing in here is known to be true.
-pub struct PresentedCredentials<'a> {
-    /// What claims to be a `client_id`.
-    pub client_id: &'a str,
-    /// What claims to be its secret.
-    pub presented_secret: &'a str,
-    /// `client_secret_basic` or `client_secret_post` (RFC 6749 §2.3.1).
-    pub method: &'static str,
+pub enum PresentedCredentials<'a> {
+    /// A secret (RFC 6749 §2.3.1).
+    Secret {
+        /// What claims to be a `client_id`.
+        client_id: &'a str,
+        /// What claims to be its secret.
+        presented_secret: &'a str,
+        /// `client_secret_basic` or `client_secret_post`.
+        method: AuthenticationMethod,
+    },
 }
 
 impl fmt::Debug for PresentedCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedCredentials")
-            .field("method", &self.method)
-            .finish_non_exhaustive()
+        match self {
+            Self::Secret { method, .. } => f
+                .debug_struct("Secret")
+                .field("method", method)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// What proved an application.
+#[derive(Clone, Debug)]
+pub(in crate::issue) enum Proof {
+    /// One of its secrets.
+    Secret(SecretId),
+}
+
+impl Proof {
+    /// As the record of an issuance has it.
+    pub fn recorded(&self, method: AuthenticationMethod) -> Credential {
+        let id = match self {
+            Self::Secret(id) => id.to_string(),
+        };
+        Credential {
+            method: method.as_str().into(),
+            id: id.into(),
+            token: None,
+        }
+    }
+
+    /// Whether it would still prove the application, where nothing of that has changed.
+    pub fn still_stands(&self, application: &Application, now: Millis) -> bool {
+        match self {
+            Self::Secret(id) => application
+                .secrets
+                .iter()
+                .any(|secret| secret.id == *id && secret.is_valid(now)),
+        }
     }
 }
 
@@ -30,8 +70,8 @@ impl fmt::Debug for PresentedCredentials<'_> {
 #[derive(Clone, Debug)]
 pub struct AuthenticatedApplication {
     application: Arc<Application>,
-    secret: SecretId,
-    method: &'static str,
+    proof: Proof,
+    method: AuthenticationMethod,
 }
 
 impl AuthenticatedApplication {
@@ -47,15 +87,14 @@ impl AuthenticatedApplication {
         self.application.id
     }
 
-    /// The secret that it used.
-    #[must_use]
-    pub fn secret(&self) -> SecretId {
-        self.secret
+    /// What proved it.
+    pub(in crate::issue) fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// The method by which it authenticated.
     #[must_use]
-    pub fn method(&self) -> &'static str {
+    pub fn method(&self) -> AuthenticationMethod {
         self.method
     }
 }
@@ -72,14 +111,16 @@ pub(super) enum FailureReason {
     WrongSecret,
     ExpiredSecret,
     DisabledApplication,
+    MethodNotAllowed,
 }
 
 impl FailureReason {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::UnknownApplication,
         Self::WrongSecret,
         Self::ExpiredSecret,
         Self::DisabledApplication,
+        Self::MethodNotAllowed,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -88,6 +129,7 @@ impl FailureReason {
             Self::WrongSecret => "wrong_secret",
             Self::ExpiredSecret => "expired_secret",
             Self::DisabledApplication => "disabled_application",
+            Self::MethodNotAllowed => "method_not_allowed",
         }
     }
 }
@@ -114,30 +156,41 @@ pub fn authenticate(
     source: IpAddr,
 ) -> Result<AuthenticatedApplication, IssueError> {
     let now = app.now();
-    check(index, credentials, now).map_err(|failure| {
+    let PresentedCredentials::Secret {
+        client_id,
+        presented_secret,
+        method,
+    } = credentials;
+    let checked = check_secret(index, client_id, presented_secret, *method, now);
+    checked.map_err(|failure| {
         let kept = index.settings().issuance_source_address.then_some(source);
         app.failures.count(&failure, kept, now);
         IssueError::InvalidClient
     })
 }
 
-fn check(
+fn check_secret(
     index: &Index,
-    credentials: &PresentedCredentials<'_>,
+    client_id: &str,
+    presented_secret: &str,
+    method: AuthenticationMethod,
     now: Millis,
 ) -> Result<AuthenticatedApplication, AuthenticationFailure> {
-    let presented = digest(credentials.presented_secret.as_bytes());
-    let id = credentials.client_id.parse::<ApplicationId>().ok();
+    let presented = digest(presented_secret.as_bytes());
+    let id = client_id.parse::<ApplicationId>().ok();
     let application = id.and_then(|id| index.application(id));
     let nobody = digests_match(&presented, &NOBODY);
     let found = application.map_or(SecretMatch::None, |app| app.match_secret(&presented, now));
     let reason = match (application, found) {
         (Some(application), SecretMatch::Valid(secret)) if application.enabled && !nobody => {
-            return Ok(AuthenticatedApplication {
-                application: Arc::clone(application),
-                secret: secret.id,
-                method: credentials.method,
-            });
+            if application.may_use(method, index.settings()) {
+                return Ok(AuthenticatedApplication {
+                    application: Arc::clone(application),
+                    proof: Proof::Secret(secret.id),
+                    method,
+                });
+            }
+            FailureReason::MethodNotAllowed
         }
         (None, _) => FailureReason::UnknownApplication,
         (Some(_), SecretMatch::Valid(_)) => FailureReason::DisabledApplication,

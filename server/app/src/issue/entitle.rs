@@ -1,13 +1,44 @@
 //! What may it have? The grant index says, as of a position.
 
 use super::{AuthenticatedApplication, IssueError};
-use writ_core::{Ask, Entitled, Index, authorize};
+use crate::token::Confirmation;
+use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize};
 
 /// Evidence that an authenticated application may have these scopes at most.
 #[derive(Clone, Debug)]
 pub struct Entitlement {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
+    pub(in crate::issue) holds: Holds,
+}
+
+/// What a request proves to hold: thumbprints of what its token can be bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// A key, by a DPoP proof (RFC 9449 §6.1).
+    pub jkt: Option<[u8; 32]>,
+    /// A certificate, by the connection or a trusted proxy's word (RFC 8705 §3.1).
+    pub certificate: Option<[u8; 32]>,
+}
+
+impl Holds {
+    /// What a token could be bound to.
+    #[must_use]
+    pub fn binds(&self) -> Binds {
+        Binds {
+            dpop: self.jkt.is_some(),
+            certificate: self.certificate.is_some(),
+        }
+    }
+
+    /// The `cnf` of a token that is bound so.
+    #[must_use]
+    pub fn confirmation(&self, binding: Binding) -> Option<Confirmation> {
+        match binding {
+            Binding::Dpop => self.jkt.map(Confirmation::jkt),
+            Binding::Mtls => self.certificate.map(Confirmation::certificate),
+        }
+    }
 }
 
 impl Entitlement {
@@ -26,10 +57,16 @@ pub fn entitle(
     index: &Index,
     application: AuthenticatedApplication,
     ask: Ask<'_>,
+    holds: Holds,
 ) -> Result<Entitlement, IssueError> {
+    let ask = Ask {
+        binds: holds.binds(),
+        ..ask
+    };
     let entitled = authorize(index, application.id(), ask).map_err(IssueError::Denied)?;
     Ok(Entitlement {
         application,
         entitled,
+        holds,
     })
 }

@@ -4,6 +4,7 @@
 use super::panel::{self, Objection, Question, Terms};
 use super::{Entitlement, IssueError, Request};
 use crate::app::App;
+use crate::token::Confirmation;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use writ_core::{Entitled, Jti, Millis, ScopeName};
@@ -70,6 +71,12 @@ impl Permit {
     /// What was entitled, before any policy was asked.
     pub(in crate::issue) fn entitled(&self) -> &Entitled {
         &self.entitlement.entitled
+    }
+
+    /// What the token is bound to.
+    pub(in crate::issue) fn confirmation(&self) -> Option<Confirmation> {
+        let binding = self.entitlement.entitled.binding?;
+        self.entitlement.holds.confirmation(binding)
     }
 
     /// What may be in the token: never more than what was entitled.
@@ -148,7 +155,7 @@ pub fn judge(
             id,
             at,
             grant_type: GRANT_TYPE,
-            facts: request.facts(entitlement.application.method()),
+            facts: request.facts(entitlement.application.method().as_str()),
             issuer: app.issuer.as_str(),
         },
     );

@@ -1,15 +1,19 @@
 //! Record it, and only then answer.
 
-use super::{AuthenticatedApplication, IssueError, Judged, Request, SignedToken, TokenAnswer};
+use super::{
+    AuthenticatedApplication, Holds, IssueError, Judged, Request, SignedToken, TokenAnswer,
+};
 use crate::app::App;
 use crate::credentials::hides_secret;
 use crate::keys::KeyRing;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::str::FromStr;
 use writ_core::codec::hex;
 use writ_core::{
     Algorithm, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName, entitlement_version,
 };
-use writ_ledger::{Credential, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
+use writ_ledger::{Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
 /// Evidence that a signed token was recorded, as durably as the settings ask.
 #[derive(Debug)]
@@ -27,15 +31,9 @@ impl RecordedToken {
             kid,
             ..
         } = &self.signed;
-        let secret_stands = || {
-            let current = index.application(application.id())?;
-            current
-                .secrets
-                .iter()
-                .find(|s| s.id == application.secret())
-        };
+        let current = index.application(application.id());
         entitlement_version(index, entitled) == Some(entitled.version)
-            && secret_stands().is_some_and(|secret| secret.is_valid(now))
+            && current.is_some_and(|current| application.proof().still_stands(current, now))
             && ring.trusted(kid.as_str()).is_some()
     }
 
@@ -98,6 +96,7 @@ pub async fn record(
         granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
+        binding: entitled.binding,
         exp: Some(signed.expires_at),
         ..with_judged(blank, &signed.judged)
     };
@@ -186,10 +185,7 @@ fn blank(
         at: id.millis(),
         clock: None,
         application: application.id(),
-        credential: Credential {
-            method: application.method().into(),
-            id: application.secret().to_string().into(),
-        },
+        credential: application.proof().recorded(application.method()),
         as_of,
         asked: request
             .ask
@@ -208,6 +204,7 @@ fn blank(
             .take(LISTED)
             .map(|resource| kept::<Identifier>(resource))
             .collect(),
+        held: held(&request.holds),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
         policies: Vec::new(),
@@ -216,8 +213,17 @@ fn blank(
         engine: None,
         kid: None,
         alg: None,
+        binding: None,
         exp: None,
         outcome,
+    }
+}
+
+fn held(holds: &Holds) -> Held {
+    let text = |thumbprint: [u8; 32]| URL_SAFE_NO_PAD.encode(thumbprint).into();
+    Held {
+        jkt: holds.jkt.map(text),
+        x5t_s256: holds.certificate.map(text),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{AuthenticatedApplication, IssueError, Judged, Permit};
 use crate::app::App;
 use crate::token::{Claims, encode};
-use writ_core::{Entitled, Kid, Millis, ScopeName};
+use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
 
 /// A token that is signed and has not been recorded: it must not leave.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct TokenAnswer {
     access_token: String,
     expires_in_seconds: u32,
     scope: String,
+    token_type: &'static str,
 }
 
 impl TokenAnswer {
@@ -43,6 +44,12 @@ impl TokenAnswer {
     #[must_use]
     pub fn expires_in_seconds(&self) -> u32 {
         self.expires_in_seconds
+    }
+
+    /// `Bearer` (RFC 6750 §6.1.1), or `DPoP` where only proofs make it good (RFC 9449 §5).
+    #[must_use]
+    pub fn token_type(&self) -> &'static str {
+        self.token_type
     }
 
     /// The scopes that were granted: always said, for they may be fewer than asked.
@@ -89,6 +96,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         exp: expires_at,
         jti: permit.judged().id,
         scope: scope.as_str().into(),
+        cnf: permit.confirmation(),
         more: allowed.claims.cloned().unwrap_or_default(),
     };
     let access_token = encode(signer, entitled.typ, &claims).map_err(|fault| {
@@ -99,6 +107,10 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         access_token,
         expires_in_seconds: allowed.lifetime_seconds,
         scope,
+        token_type: match entitled.binding {
+            Some(Binding::Dpop) => "DPoP",
+            Some(Binding::Mtls) | None => "Bearer",
+        },
     };
     let (entitlement, shrunk, judged) = permit.into_parts();
     Ok(SignedToken {

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use writ_core::{
-    Algorithm, ApiId, Command, GrantMode, Jti, KeyState, Labels, Millis, ProfileChange, RecordMode,
-    RoleId, SecretId, SettingsChange, TokenProfile,
+    Algorithm, ApiId, AuthenticationMethod, Command, GrantMode, Jti, KeyState, Labels, Millis,
+    ProfileChange, RecordMode, RoleId, SecretId, SettingsChange, TokenProfile,
 };
 use writ_ledger::{IssuanceRecord, Outcome};
 
@@ -28,10 +28,10 @@ async fn world() -> (TestServer, ApiId, Job) {
 
 fn request(job: &Job) -> Request<'_> {
     Request {
-        credentials: PresentedCredentials {
+        credentials: PresentedCredentials::Secret {
             client_id: &job.client_id,
             presented_secret: &job.client_secret,
-            method: "client_secret_post",
+            method: AuthenticationMethod::ClientSecretPost,
         },
         ask: Ask {
             scope: Some("courses:read"),
@@ -40,7 +40,7 @@ fn request(job: &Job) -> Request<'_> {
         },
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("job/1"),
-        client_cert: None,
+        holds: Holds::default(),
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     }
 }

@@ -25,8 +25,8 @@ use writ_core::{
     ApplicationId, CommandId, Entity, Jti, Millis, Position, RecordMode, Submission, testkit,
 };
 use writ_ledger::{
-    Credential, DataDir, EngineKind, Fault, IssuanceConfig, IssuanceLog, IssuanceRecord, Ledger,
-    LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve, open_engine,
+    Credential, DataDir, EngineKind, Fault, Held, IssuanceConfig, IssuanceLog, IssuanceRecord,
+    Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve, open_engine,
 };
 
 /// One test at a time.
@@ -122,11 +122,13 @@ fn record(n: u64) -> IssuanceRecord {
         credential: Credential {
             method: "client_secret_basic".into(),
             id: "s".into(),
+            token: None,
         },
         as_of: Position(n),
         asked: vec!["courses:read".into(); n as usize % 8],
         granted: Vec::new(),
         resources: Vec::new(),
+        held: Held::default(),
         address: None,
         traceparent: None,
         clock: None,
@@ -136,6 +138,7 @@ fn record(n: u64) -> IssuanceRecord {
         engine: None,
         kid: None,
         alg: None,
+        binding: None,
         exp: None,
         outcome: Outcome::Granted,
     }

@@ -27,11 +27,13 @@ pub fn record(at: u64, n: u64) -> IssuanceRecord {
         credential: Credential {
             method: "client_secret_basic".into(),
             id: "s1".into(),
+            token: None,
         },
         as_of: Position(n),
         asked: vec!["courses:read".into(), "courses:publish".into()],
         granted: testkit::scopes(&["courses:publish"]),
         resources: vec!["https://courses.example/api".into()],
+        held: writ_ledger::Held::default(),
         address: None,
         traceparent: None,
         clock: None,
@@ -41,6 +43,7 @@ pub fn record(at: u64, n: u64) -> IssuanceRecord {
         engine: None,
         kid: Some(testkit::parse("k1")),
         alg: Some(Algorithm::ES256),
+        binding: None,
         exp: Some(Millis(at + 900_000)),
         outcome: Outcome::Granted,
     }

@@ -4,17 +4,17 @@
 use crate::clock::{Random, SeededRandom};
 use crate::config::{Config, Issuer};
 use crate::issue::tests::policies::{DENIES, FIRST_SCOPE, OTHER, READS, TALKS};
-use crate::issue::{IssueError, PresentedCredentials, Request, issue};
+use crate::issue::{Holds, IssueError, PresentedCredentials, Request, issue};
 use crate::policies::Pin;
 use crate::testing::{Job, TestServer, blocking};
 use std::net::IpAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use writ_core::{
-    Actor, Algorithm, ApiId, Ask, Audience, BindingId, Command, GrantMode, Judgement, Labels,
-    Millis, NewScope, OmittedScopes, PolicyMode, PolicySettings, PolicyTarget, PolicyValue,
-    ProfileChange, RecordMode, RoleId, ScopeName, SettingsChange, Submission, TokenProfile,
-    TokenSettings, UnauthorizedScopes,
+    Actor, Algorithm, ApiId, Ask, Audience, AuthenticationMethod, BindingId, Command, GrantMode,
+    Judgement, Labels, Millis, NewScope, OmittedScopes, PolicyMode, PolicySettings, PolicyTarget,
+    PolicyValue, ProfileChange, RecordMode, RoleId, ScopeName, SenderConstraint, SettingsChange,
+    Submission, TokenProfile, TokenSettings, UnauthorizedScopes,
 };
 use writ_sandbox::testkit::{honest, hostile, module};
 use writ_sandbox::{Compiler, SandboxConfig};
@@ -286,6 +286,7 @@ impl History {
                 token_settings: Some(TokenSettings {
                     audience: self.any(&[Audience::Api, Audience::ClientId]),
                     lifetime_seconds: self.any(&[None, Some(120), Some(7_200)]),
+                    sender_constraint: self.constraint(),
                     ..TokenSettings::default()
                 }),
             },
@@ -297,7 +298,7 @@ impl History {
                     algorithm: Some(self.any(&[Algorithm::ES256, Algorithm::EdDSA])),
                     typ: None,
                     lifetime_seconds: Some(self.any(&[None, Some(60), Some(1_200)])),
-                    ..ProfileChange::default()
+                    sender_constraint: Some(self.constraint()),
                 },
                 guards: None,
             },
@@ -324,6 +325,18 @@ impl History {
             },
         };
         self.run(command).await;
+    }
+
+    /// Mostly nothing, so that most requests come further.
+    fn constraint(&self) -> SenderConstraint {
+        match self.one_in(4) {
+            true => self.any(&[
+                SenderConstraint::Dpop,
+                SenderConstraint::Mtls,
+                SenderConstraint::Any,
+            ]),
+            false => SenderConstraint::None,
+        }
     }
 
     fn labels(&self) -> Labels {
@@ -449,10 +462,13 @@ impl History {
             "2001:db8::1".parse().unwrap(),
         ];
         let request = Request {
-            credentials: PresentedCredentials {
+            credentials: PresentedCredentials::Secret {
                 client_id: &job.client_id,
                 presented_secret: &job.client_secret,
-                method: self.any(&["client_secret_basic", "client_secret_post"]),
+                method: self.any(&[
+                    AuthenticationMethod::ClientSecretBasic,
+                    AuthenticationMethod::ClientSecretPost,
+                ]),
             },
             ask: Ask {
                 scope: scope.as_deref(),
@@ -461,7 +477,10 @@ impl History {
             },
             source: self.any(&sources),
             user_agent: self.any(&[None, Some("job/1"), Some("caf\u{e9} \"quoted\"\u{1}")]),
-            client_cert: self.any(&[None, Some([7; 32])]),
+            holds: Holds {
+                jkt: self.any(&[None, None, Some([9; 32])]),
+                certificate: self.any(&[None, Some([7; 32])]),
+            },
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         };
         let answer = issue(&self.server().app, &request).await;

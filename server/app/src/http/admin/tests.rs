@@ -220,7 +220,7 @@ async fn api_resources_and_scopes() {
     assert_eq!(changed["name"], "Kurse");
     assert_eq!(
         changed["profile"],
-        json!({ "algorithm": "RS256", "typ": "JWT" })
+        json!({ "algorithm": "RS256", "typ": "JWT", "sender_constraint": "none" })
     );
     assert!(changed["version"].as_u64() > made["version"].as_u64());
 

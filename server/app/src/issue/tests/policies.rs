@@ -415,7 +415,10 @@ async fn a_policy_is_told_what_it_reads_and_only_that_is_recorded() {
     let more = Request {
         source: "::ffff:192.0.2.7".parse().unwrap(),
         user_agent: Some("canary-agent"),
-        client_cert: Some([7; 32]),
+        holds: Holds {
+            jkt: None,
+            certificate: Some([7; 32]),
+        },
         ..request(&job)
     };
     issue(&server.app, &more).await.unwrap();
