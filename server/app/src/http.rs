@@ -9,6 +9,7 @@ mod oauth;
 mod oauth_error;
 mod ops;
 pub(crate) mod problem;
+mod protected_resource;
 mod request;
 mod revoke;
 mod token;
@@ -36,6 +37,10 @@ pub fn public(config: &mut ServiceConfig, issuer_path: &str) {
         ))
         .service(post(&at("/oauth2/revoke"), web::post().to(revoke::revoke)))
         .service(get(&at("/oauth2/jwks"), read().to(jwks::jwks)))
+        .service(get(
+            &at("/oauth2/protected-resources/{id}"),
+            read().to(protected_resource::metadata),
+        ))
         .service(get(
             &at("/.well-known/openid-configuration"),
             read().to(metadata::metadata),

@@ -99,13 +99,20 @@ impl Audience<'_> {
 /// # Errors
 /// When the key cannot sign.
 pub fn encode(signer: &Signer, typ: TokenType, claims: &Claims<'_>) -> Result<String, SignFault> {
+    encode_as(signer, typ.as_str(), claims)
+}
+
+/// Writes and signs claims of any kind, under a `typ` that is no access token's.
+///
+/// # Errors
+/// When the key cannot sign.
+pub fn encode_as(signer: &Signer, typ: &str, claims: &impl Serialize) -> Result<String, SignFault> {
     let header = format!(
-        r#"{{"alg":"{}","typ":"{}","kid":"{}"}}"#,
+        r#"{{"alg":"{}","typ":"{typ}","kid":"{}"}}"#,
         signer.algorithm(),
-        typ.as_str(),
         signer.kid()
     );
-    let claims = serde_json::to_vec(claims).expect("claims are strings and numbers");
+    let claims = serde_json::to_vec(claims).expect("claims are structs with text keys");
     let mut token = String::with_capacity((header.len() + claims.len() + 256) * 4 / 3 + 8);
     URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');

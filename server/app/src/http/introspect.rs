@@ -1,18 +1,20 @@
 //! `POST /oauth2/introspect` (RFC 7662). Who may know: a guard of an API resource for that API's
 //! tokens, and whoever holds `writ:tokens:introspect` for all. Anyone else hears `active: false`,
-//! as for a token that does not exist.
+//! as for a token that does not exist. Who asks for it gets the answer signed (RFC 9701).
 
 use super::oauth::{self, Authorization, authorization, credentials};
 use super::oauth_error::OAuthError;
 use super::request::source;
 use crate::app::App;
 use crate::issue::authenticate;
-use crate::token::{Claims, Confirmation, ValidatedToken};
+use crate::token::{Claims, Confirmation, ValidatedToken, encode_as};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use writ_core::{ApiResource, ApplicationId, Index, MANAGEMENT_IDENTIFIER, ManagementScope};
+use writ_core::{
+    Algorithm, ApiResource, ApplicationId, Index, MANAGEMENT_IDENTIFIER, ManagementScope,
+};
 
 /// RFC 7662 §2.2.
 #[derive(Serialize)]
@@ -28,25 +30,82 @@ struct Inactive {
     active: bool,
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Active(Active<'a>),
+    Inactive(Inactive),
+}
+
+/// RFC 9701 §5. Neither `sub` nor `exp`: it must not pass for anything else.
+#[derive(Serialize)]
+struct Introspection<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    iat: u64,
+    token_introspection: Told<'a>,
+}
+
+/// The media type of a signed answer (RFC 9701 §10.2).
+const SIGNED: &str = "application/token-introspection+jwt";
+
 /// Answers whether a token is valid now.
 pub async fn introspect(request: HttpRequest, payload: Payload, app: Data<App>) -> HttpResponse {
     match answer(&request, payload, &app).await {
-        Ok(found) => {
-            let mut response = HttpResponse::Ok();
-            response.insert_header((header::CACHE_CONTROL, "no-store"));
-            match &found {
-                Some(token) => response.json(Active {
-                    active: true,
-                    token_type: match token.claims.cnf {
-                        Some(Confirmation::Jkt(_)) => "DPoP",
-                        Some(Confirmation::Certificate(_)) | None => "Bearer",
-                    },
-                    claims: &token.claims,
-                }),
-                None => response.json(Inactive { active: false }),
-            }
-        }
+        Ok((caller, found)) if wants_jwt(request.headers()) => signed(&app, caller, &found),
+        Ok((_, found)) => no_store(&mut HttpResponse::Ok()).json(told(&found)),
         Err(error) => error.response(),
+    }
+}
+
+fn no_store(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    response.insert_header((header::CACHE_CONTROL, "no-store"))
+}
+
+fn told(found: &Option<ValidatedToken>) -> Told<'_> {
+    match found {
+        Some(token) => Told::Active(Active {
+            active: true,
+            token_type: match token.claims.cnf {
+                Some(Confirmation::Jkt(_)) => "DPoP",
+                Some(Confirmation::Certificate(_)) | None => "Bearer",
+            },
+            claims: &token.claims,
+        }),
+        None => Told::Inactive(Inactive { active: false }),
+    }
+}
+
+/// Whether the caller asks for a signed answer (RFC 9701 §4).
+fn wants_jwt(headers: &header::HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT);
+    let types = accepted.filter_map(|value| value.to_str().ok());
+    let mut types = types.flat_map(|value| value.split(','));
+    types.any(|one| {
+        let name = one.split(';').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case(SIGNED)
+    })
+}
+
+/// The answer as a JWT for its one reader (RFC 9701 §5), which is no access token by its `typ`.
+fn signed(app: &App, caller: ApplicationId, found: &Option<ValidatedToken>) -> HttpResponse {
+    let ring = app.ring();
+    let aud = caller.to_string();
+    let claims = Introspection {
+        iss: app.issuer.as_str(),
+        aud: &aud,
+        iat: app.now().seconds(),
+        token_introspection: told(found),
+    };
+    let signer = ring.signer(Algorithm::default());
+    match signer.map(|signer| encode_as(signer, "token-introspection+jwt", &claims)) {
+        Some(Ok(jwt)) => no_store(&mut HttpResponse::Ok())
+            .content_type(SIGNED)
+            .body(jwt),
+        _ => {
+            tracing::error!("an introspection could not be signed");
+            OAuthError::unavailable("the answer cannot be signed now, try again").response()
+        }
     }
 }
 
@@ -54,7 +113,7 @@ async fn answer(
     request: &HttpRequest,
     payload: Payload,
     app: &App,
-) -> Result<Option<ValidatedToken>, OAuthError> {
+) -> Result<(ApplicationId, Option<ValidatedToken>), OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
     let source = source(request, &app.proxies)?.address;
@@ -75,7 +134,8 @@ async fn answer(
     let token = form.get("token");
     let token = token.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
     let valid = app.validate_token(token).ok();
-    Ok(valid.filter(|token| caller.all || is_guarded_by(&index, token, caller.id)))
+    let found = valid.filter(|token| caller.all || is_guarded_by(&index, token, caller.id));
+    Ok((caller.id, found))
 }
 
 struct Caller {

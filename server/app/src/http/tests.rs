@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod protocol;
+
 use crate::testing::{Answer, ISSUER, Job, TestServer};
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;

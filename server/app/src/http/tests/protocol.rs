@@ -1,0 +1,105 @@
+//! What goes beyond RFC 6749 at the OAuth endpoints: signed introspection, metadata of protected
+//! resources.
+
+use super::*;
+
+#[actix_web::test]
+async fn rfc_9701_section_5_an_introspection_is_signed_for_who_asks() {
+    let (server, api, job) = world().await;
+    let guard = server.application(api, &[]).await;
+    guards(&server, api, &guard).await;
+    let token = server
+        .access_token(&job, &[("scope", "courses:read")])
+        .await;
+    let ask = async |accept: &str, token: &str| {
+        let request = TestRequest::post()
+            .uri("/oauth2/introspect")
+            .insert_header(("accept", accept))
+            .set_form([
+                ("client_id", guard.client_id.as_str()),
+                ("client_secret", guard.client_secret.as_str()),
+                ("token", token),
+            ]);
+        server.send(request).await
+    };
+    let accept = "application/json;q=0.5, application/token-introspection+jwt";
+    let answer = ask(accept, &token).await;
+    assert_eq!(
+        answer.header("content-type"),
+        "application/token-introspection+jwt"
+    );
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let jwt = String::from_utf8(answer.body).unwrap();
+    let header = part(&jwt, 0);
+    assert_eq!(header["typ"], "token-introspection+jwt");
+    let claims = claims(&jwt);
+    assert_eq!(claims["iss"], ISSUER);
+    assert_eq!(claims["aud"], guard.client_id);
+    assert_eq!(claims["iat"], server.app.now().seconds());
+    assert_eq!(claims["token_introspection"]["active"], true);
+    assert_eq!(claims["token_introspection"]["scope"], "courses:read");
+    // RFC 9701 §8.1: it must not pass for an access token, though the same key signed it.
+    for member in ["sub", "exp", "client_id"] {
+        assert_eq!(claims[member], Value::Null, "{member}");
+    }
+    assert!(server.app.validate_token(&jwt).is_err());
+    let ring = server.app.ring();
+    let key = ring.trusted(header["kid"].as_str().unwrap()).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(key.foreign_algorithm());
+    validation.required_spec_claims.clear();
+    validation.set_audience(&[&guard.client_id]);
+    assert!(jsonwebtoken::decode::<Value>(&jwt, &key.decoding, &validation).is_ok());
+
+    let answer = ask(accept, "nonsense").await;
+    let told = super::claims(&String::from_utf8(answer.body).unwrap());
+    assert_eq!(told["token_introspection"], json!({ "active": false }));
+    let answer = ask("application/json", &token).await;
+    assert_eq!(answer.json()["active"], true);
+}
+
+#[actix_web::test]
+async fn rfc_9728_section_2_a_protected_resource_says_what_it_needs() {
+    let (server, api, _) = world().await;
+    let change = Command::ChangeApiResource {
+        id: api,
+        name: None,
+        requires_authorization: None,
+        profile: ProfileChange {
+            sender_constraint: Some(writ_core::SenderConstraint::Dpop),
+            ..ProfileChange::default()
+        },
+        guards: None,
+    };
+    server.execute(change).await;
+    let details_type = writ_core::testkit::details_type("course_publication");
+    server
+        .execute(Command::PutDetailsType { api, details_type })
+        .await;
+    let get = async |id: &str| {
+        let uri = format!("/oauth2/protected-resources/{id}");
+        server.send(TestRequest::get().uri(&uri)).await
+    };
+    let answer = get(&api.to_string()).await;
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    let name = server.app.index().api(api).unwrap().name.to_string();
+    assert_eq!(
+        answer.json(),
+        json!({
+            "resource": COURSES,
+            "authorization_servers": [ISSUER],
+            "resource_name": name,
+            "scopes_supported": ["courses:publish", "courses:read", "courses:write"],
+            "bearer_methods_supported": ["header"],
+            "authorization_details_types_supported": ["course_publication"],
+            "dpop_bound_access_tokens_required": true,
+        })
+    );
+    // The management API is nobody's to find.
+    for unknown in ["api_0", "api_99", "nonsense"] {
+        assert_eq!(
+            get(unknown).await.status,
+            StatusCode::NOT_FOUND,
+            "{unknown}"
+        );
+    }
+}
