@@ -20,6 +20,7 @@ pub mod keys;
 mod maintenance;
 pub mod net;
 pub mod policies;
+pub mod remote_keys;
 pub mod server;
 pub mod telemetry;
 #[cfg(test)]

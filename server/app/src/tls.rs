@@ -26,6 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
+use ureq::tls::{PemItem, parse_pem};
 use writ_core::Millis;
 use zeroize::Zeroizing;
 
@@ -85,6 +86,17 @@ pub const SYSTEM_CERTIFICATES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// The certificates of a bundle in PEM, for the clients of this process to trust. A bundle with one
+/// bad entry is still good for the others.
+#[must_use]
+pub fn certificates(pem: &[u8]) -> Vec<ureq::tls::Certificate<'static>> {
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        Ok(_) | Err(_) => None,
+    };
+    parse_pem(pem).filter_map(certificate).collect()
+}
 
 /// Makes AWS-LC the cryptography of every TLS connection of this process, those of clients
 /// included. Call it once, before the first; a second call changes nothing.

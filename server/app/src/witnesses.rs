@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::config::{Checkpoint, Witness};
 use crate::telemetry::WitnessMetrics;
-use crate::tls::SYSTEM_CERTIFICATES;
+use crate::tls::{SYSTEM_CERTIFICATES, certificates};
 use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{Request, StatusCode, header};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 use writ_ledger::Fault;
 use writ_ledger::merkle::ProofError;
 use writ_ledger::note::{Signature, SignedCheckpoint};
@@ -298,13 +298,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCerts, WitnessesError> {
     let file = file.unwrap_or(Path::new(SYSTEM_CERTIFICATES[0]));
     let none = || WitnessesError::NoCertificate(file.to_owned());
     let pem = std::fs::read(file).map_err(|_| none())?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            // A bundle with one bad entry is still good for the others.
-            Ok(_) | Err(_) => None,
-        })
-        .collect();
+    let certificates = certificates(&pem);
     match certificates.is_empty() {
         true => Err(none()),
         false => Ok(RootCerts::from(certificates)),

@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 use writ::clock::{Random, Stopwatch, SystemRandom};
-use writ::tls::SYSTEM_CERTIFICATES;
+use writ::tls::{self, SYSTEM_CERTIFICATES};
 use writ_api::Problem;
 use writ_core::MANAGEMENT_IDENTIFIER;
 use zeroize::Zeroizing;
@@ -785,13 +785,7 @@ fn certificates_of(path: &Path) -> Result<RootCerts, Failure> {
 }
 
 fn certificates(pem: &[u8], origin: &str) -> Result<RootCerts, Failure> {
-    let certificates: Vec<_> = parse_pem(pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            // A bundle with one bad entry is still good for the others.
-            Ok(_) | Err(_) => None,
-        })
-        .collect();
+    let certificates = tls::certificates(pem);
     if certificates.is_empty() {
         let text = format!("{origin} holds no certificate in PEM");
         return Err(Failure::Failed(text));
