@@ -16,6 +16,7 @@ pub mod demo;
 pub mod form;
 pub mod http;
 pub mod issue;
+pub mod jose;
 pub mod keys;
 mod maintenance;
 pub mod net;
