@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
@@ -211,4 +212,32 @@ impl MintKey {
         let claims = Self::proof_claims(method, htu, now, access_token, nonce);
         self.sign(&self.proof_header(), &claims)
     }
+}
+
+/// A token with one change: a character is replaced, lost or added, or a bit of a part flipped.
+pub(crate) fn changed(token: &str, kind: u8, at: prop::sample::Index, with: char) -> String {
+    let mut letters: Vec<char> = token.chars().collect();
+    match kind % 4 {
+        0 => letters[at.index(token.len())] = with,
+        1 => drop(letters.remove(at.index(token.len()))),
+        2 => letters.insert(at.index(token.len() + 1), with),
+        _ => {
+            let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+            let part = &mut parts[usize::from(kind / 4) % 3];
+            let mut bytes = URL_SAFE_NO_PAD.decode(&*part).expect("a token");
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << (with as u32 % 8);
+            *part = URL_SAFE_NO_PAD.encode(bytes);
+            return parts.join(".");
+        }
+    }
+    letters.into_iter().collect()
+}
+
+/// Characters that tokens are made of, and others.
+pub(crate) fn letters() -> impl Strategy<Value = char> {
+    prop_oneof![
+        4 => prop::sample::select("AQgwZaz09-_.=+ ".chars().collect::<Vec<_>>()),
+        1 => any::<char>(),
+    ]
 }

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 mod keys;
 
-use super::mint::{self, MintKey, part};
+use super::mint::{self, MintKey, changed, letters, part};
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -373,39 +373,11 @@ fn what_is_shown_of_a_token_has_no_claim_in_it() {
 }
 
 /// A token of each algorithm, with the keys that verify all of them.
-pub(crate) fn tokens_of_all(claims: &Value) -> (Vec<String>, ForeignKeys) {
+fn tokens_of_all(claims: &Value) -> (Vec<String>, ForeignKeys) {
     let all = ForeignAlgorithm::ALL.map(mint::key);
     let jwks: Vec<_> = all.iter().map(|key| key.jwk()).collect();
     let tokens = all.iter().map(|key| key.jwt(claims)).collect();
     (tokens, set_of(&json!({"keys": jwks})))
-}
-
-/// A token with one change: a character is replaced, lost or added, or a bit of a part flipped.
-pub(crate) fn changed(token: &str, kind: u8, at: prop::sample::Index, with: char) -> String {
-    let mut letters: Vec<char> = token.chars().collect();
-    match kind % 4 {
-        0 => letters[at.index(token.len())] = with,
-        1 => drop(letters.remove(at.index(token.len()))),
-        2 => letters.insert(at.index(token.len() + 1), with),
-        _ => {
-            let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
-            let part = &mut parts[usize::from(kind / 4) % 3];
-            let mut bytes = URL_SAFE_NO_PAD.decode(&*part).unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] ^= 1 << (with as u32 % 8);
-            *part = URL_SAFE_NO_PAD.encode(bytes);
-            return parts.join(".");
-        }
-    }
-    letters.into_iter().collect()
-}
-
-/// Characters that tokens are made of, and others.
-pub(crate) fn letters() -> impl Strategy<Value = char> {
-    prop_oneof![
-        4 => prop::sample::select("AQgwZaz09-_.=+ ".chars().collect::<Vec<_>>()),
-        1 => any::<char>(),
-    ]
 }
 
 proptest! {
