@@ -14,6 +14,7 @@ pub mod config;
 pub mod credentials;
 pub mod credentials_file;
 pub mod demo;
+pub mod dpop;
 pub mod form;
 pub mod http;
 pub mod issue;
