@@ -16,7 +16,7 @@ mod ring;
 mod signer;
 
 pub use generate::{GeneratedKey, generate};
-pub use jwk::{decoding_key, thumbprint};
+pub use jwk::{decoding_key, thumbprint, thumbprint_bytes};
 pub use jwks::Jwks;
 pub use master::{MasterKey, MasterKeyError};
 pub use ring::{KeyRing, TrustedKey};

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod assertion;
 pub mod audit;
 pub mod bootstrap;
 pub mod clock;
@@ -13,9 +14,11 @@ pub mod config;
 pub mod credentials;
 pub mod credentials_file;
 pub mod demo;
+pub mod dpop;
 pub mod form;
 pub mod http;
 pub mod issue;
+pub mod jose;
 pub mod keys;
 mod maintenance;
 pub mod net;

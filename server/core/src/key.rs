@@ -90,14 +90,14 @@ impl<'de> Deserialize<'de> for Kid {
     }
 }
 
-/// The public part of a signing key as a JWK's own members (RFC 7518 §6, RFC 8037 §2), each
-/// base64url without padding. `kid`, `alg` and `use` stand beside it.
+/// The public part of a key as a JWK's own members (RFC 7518 §6, RFC 8037 §2), each base64url
+/// without padding. `kid`, `alg` and `use` stand beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kty", deny_unknown_fields)]
 pub enum PublicJwk {
     /// A point on an elliptic curve.
     EC {
-        /// The curve: `P-256`.
+        /// The curve: `P-256`, and for the keys of others `P-384` too.
         crv: Box<str>,
         /// The x coordinate.
         x: Box<str>,

@@ -22,6 +22,12 @@ pub(super) fn base64url(bytes: &[u8]) -> Box<str> {
 /// §3), base64url. It is the kid of every key that Writ makes.
 #[must_use]
 pub fn thumbprint(jwk: &PublicJwk) -> String {
+    URL_SAFE_NO_PAD.encode(thumbprint_bytes(jwk))
+}
+
+/// The thumbprint of a public key as the 32 bytes of its SHA-256 (RFC 7638 §3).
+#[must_use]
+pub fn thumbprint_bytes(jwk: &PublicJwk) -> [u8; 32] {
     // Every value is base64url or a curve name: nothing in them needs an escape in JSON.
     let members = match jwk {
         PublicJwk::EC { crv, x, y } => {
@@ -30,7 +36,7 @@ pub fn thumbprint(jwk: &PublicJwk) -> String {
         PublicJwk::OKP { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
         PublicJwk::RSA { e, n } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
     };
-    URL_SAFE_NO_PAD.encode(Sha256::digest(members))
+    Sha256::digest(members).into()
 }
 
 /// The key that `jsonwebtoken` verifies with: made once per kid, then held.

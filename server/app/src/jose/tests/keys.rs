@@ -1,0 +1,254 @@
+//! Keys and sets of keys.
+
+use super::*;
+use sha2::{Digest, Sha256};
+
+/// A key of an algorithm, changed.
+fn jwk_with(algorithm: ForeignAlgorithm, name: &str, value: impl Into<Value>) -> Value {
+    let mut jwk = mint::key(algorithm).jwk();
+    jwk[name] = value.into();
+    jwk
+}
+
+#[test]
+fn rfc7517_4_a_private_or_symmetric_key_is_refused() {
+    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+        for algorithm in ForeignAlgorithm::ALL {
+            let fault = ForeignKey::from_jwk(&jwk_with(algorithm, member, "AQAB")).err();
+            assert_eq!(fault, Some(ForeignKeyFault::Private), "{member}");
+        }
+    }
+    let oct = json!({"kty": "oct"});
+    assert_eq!(
+        ForeignKey::from_jwk(&oct).err(),
+        Some(ForeignKeyFault::Private)
+    );
+    let set = json!({"keys": [{"kty": "oct", "k": "AAAA"}]}).to_string();
+    let fault = ForeignKeys::parse(set.as_bytes()).err();
+    let expected = KeySetFault::Key {
+        at: 0,
+        fault: ForeignKeyFault::Private,
+    };
+    assert_eq!(fault, Some(expected));
+}
+
+#[test]
+fn rfc7517_4_2_a_key_for_something_else_verifies_nothing() {
+    let es256 = ForeignAlgorithm::ES256;
+    for (name, value, fault) in [
+        ("use", json!("enc"), Some(ForeignKeyFault::Purpose)),
+        ("use", json!("sig"), None),
+        ("use", json!(1), Some(ForeignKeyFault::Malformed)),
+        ("key_ops", json!(["sign"]), Some(ForeignKeyFault::Purpose)),
+        ("key_ops", json!([]), Some(ForeignKeyFault::Purpose)),
+        ("key_ops", json!(["verify"]), None),
+        ("key_ops", json!("verify"), Some(ForeignKeyFault::Malformed)),
+        ("alg", json!("ES256"), None),
+        ("alg", json!("ES512"), Some(ForeignKeyFault::Unsupported)),
+        ("alg", json!("HS256"), Some(ForeignKeyFault::Unsupported)),
+        ("alg", json!("ES384"), Some(ForeignKeyFault::Malformed)),
+        ("alg", json!("RS256"), Some(ForeignKeyFault::Malformed)),
+        ("kid", json!("a b"), None),
+        ("kid", json!(""), Some(ForeignKeyFault::Malformed)),
+        ("kid", json!("a\u{1b}[2J"), Some(ForeignKeyFault::Malformed)),
+        ("kty", json!("ec"), Some(ForeignKeyFault::Unsupported)),
+        ("kty", json!("RSA"), Some(ForeignKeyFault::Malformed)),
+        ("crv", json!("P-521"), Some(ForeignKeyFault::Unsupported)),
+        (
+            "crv",
+            json!("secp256k1"),
+            Some(ForeignKeyFault::Unsupported),
+        ),
+        ("crv", json!("P-384"), Some(ForeignKeyFault::Malformed)),
+    ] {
+        let found = ForeignKey::from_jwk(&jwk_with(es256, name, value.clone())).err();
+        assert_eq!(found, fault, "{name}: {value}");
+    }
+}
+
+#[test]
+fn rfc8725_3_4_a_point_that_is_not_on_the_curve_is_refused() {
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    for (algorithm, size) in [(ForeignAlgorithm::ES256, 32), (ForeignAlgorithm::ES384, 48)] {
+        let jwk = mint::key(algorithm).jwk();
+        let y = URL_SAFE_NO_PAD.decode(jwk["y"].as_str().unwrap()).unwrap();
+        let mut other = y.clone();
+        other[size - 1] ^= 1;
+        for wrong in [&other[..], &[0, 0, 0], &[0; 48], &[], &[&[0], &*y].concat()] {
+            let fault = ForeignKey::from_jwk(&jwk_with(algorithm, "y", text(wrong))).err();
+            assert_eq!(fault, Some(ForeignKeyFault::Malformed));
+        }
+    }
+    let mut one = [0; 32];
+    one[0] = 1;
+    // Points of small order: 0, 1, -1.
+    let mut minus_one = [0xff; 32];
+    (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+    for small in [&[0; 32], &one, &minus_one] {
+        let jwk = jwk_with(ForeignAlgorithm::EdDSA, "x", text(small));
+        assert_eq!(
+            ForeignKey::from_jwk(&jwk).err(),
+            Some(ForeignKeyFault::Malformed)
+        );
+    }
+    let short = jwk_with(ForeignAlgorithm::EdDSA, "x", text(&[1; 31]));
+    assert_eq!(
+        ForeignKey::from_jwk(&short).err(),
+        Some(ForeignKeyFault::Malformed)
+    );
+    let x25519 = jwk_with(ForeignAlgorithm::EdDSA, "crv", "X25519");
+    assert_eq!(
+        ForeignKey::from_jwk(&x25519).err(),
+        Some(ForeignKeyFault::Unsupported)
+    );
+}
+
+#[test]
+fn rfc7518_3_3_an_rsa_key_has_a_fitting_size_and_exponent() {
+    let rsa = |n: &[u8], e: &[u8]| {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        ForeignKey::from_jwk(&json!({"kty": "RSA", "n": text(n), "e": text(e)})).err()
+    };
+    let n = |bytes: usize, first: u8| {
+        let mut n = vec![0xff; bytes];
+        n[0] = first;
+        n
+    };
+    let (usual, size, malformed) = (
+        [1, 0, 1],
+        Some(ForeignKeyFault::Size),
+        Some(ForeignKeyFault::Malformed),
+    );
+    assert_eq!(rsa(&n(256, 0xff), &usual), None);
+    assert_eq!(rsa(&n(256, 0x80), &usual), None);
+    assert_eq!(rsa(&n(1024, 0xff), &usual), None);
+    assert_eq!(rsa(&n(256, 0x7f), &usual), size, "2047 bits");
+    assert_eq!(rsa(&n(128, 0xff), &usual), size);
+    assert_eq!(rsa(&n(1025, 1), &usual), size, "8193 bits");
+    assert_eq!(rsa(&n(257, 0), &usual), malformed, "a zero before");
+    let mut even = n(256, 0xff);
+    even[255] = 0xfe;
+    assert_eq!(rsa(&even, &usual), malformed);
+    for e in [
+        &[1][..],
+        &[3],
+        &[1, 0, 0],
+        &[0xff; 8],
+        &[0xff; 9],
+        &[0xff, 0xff],
+    ] {
+        assert_eq!(rsa(&n(256, 0xff), e), size, "{e:?}");
+    }
+    assert_eq!(rsa(&n(256, 0xff), &[0, 1, 0, 1]), malformed);
+    assert_eq!(rsa(&n(256, 0xff), &[]), malformed);
+    assert_eq!(rsa(&[], &usual), malformed);
+}
+
+#[test]
+fn rfc7517_4_7_a_certificate_comes_with_its_own_key() {
+    use base64::engine::general_purpose::STANDARD;
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&pair).unwrap();
+    let (x, y) = pair.public_key_raw()[1..].split_at(32);
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk =
+        |x5c: Value| json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "x5c": x5c});
+    let der = STANDARD.encode(certificate.der());
+    let key = ForeignKey::from_jwk(&jwk(json!([der, "what follows is not read"]))).unwrap();
+    let digest = Sha256::digest(certificate.der()).into();
+    assert_eq!(
+        key.certificate(),
+        Some(writ_core::CertificateDigest(digest))
+    );
+    let registered = ForeignKey::from_registered(&key.to_registered()).unwrap();
+    assert_eq!(registered.certificate(), key.certificate());
+    let url_safe = URL_SAFE_NO_PAD.encode(certificate.der());
+    for wrong in [
+        json!([]),
+        json!("x"),
+        json!([1]),
+        json!(["AAAA"]),
+        json!([url_safe + "_"]),
+    ] {
+        let fault = ForeignKey::from_jwk(&jwk(wrong.clone())).err();
+        assert_eq!(fault, Some(ForeignKeyFault::Malformed), "{wrong}");
+    }
+    let other = jwk_with(ForeignAlgorithm::ES256, "x5c", json!([der]));
+    assert_eq!(
+        ForeignKey::from_jwk(&other).err(),
+        Some(ForeignKeyFault::Malformed)
+    );
+}
+
+#[test]
+fn a_registered_key_is_the_key_that_was_given() {
+    for algorithm in ForeignAlgorithm::ALL {
+        let minted = MintKey::named(algorithm, "mine");
+        let given = ForeignKey::from_jwk(&minted.jwk()).unwrap();
+        let registered = given.to_registered();
+        let again = ForeignKeys::from_registered(std::slice::from_ref(&registered)).unwrap();
+        assert_eq!(again.keys()[0].to_registered(), registered);
+        assert_eq!(again.keys()[0].thumbprint(), given.thumbprint());
+        assert!(read(&minted.jwt(&json!({})), &again).is_ok());
+    }
+    // As only a broken log has it.
+    let broken = writ_core::RegisteredKey {
+        kid: None,
+        alg: None,
+        jwk: PublicJwk::OKP {
+            crv: "Ed25519".into(),
+            x: "AAAA".into(),
+        },
+        certificate: None,
+    };
+    let fault = ForeignKeys::from_registered(&[broken]).err();
+    let expected = KeySetFault::Key {
+        at: 0,
+        fault: ForeignKeyFault::Malformed,
+    };
+    assert_eq!(fault, Some(expected));
+}
+
+#[test]
+fn rfc7517_5_keys_of_no_use_are_skipped_and_broken_ones_refused() {
+    let good = mint::key(ForeignAlgorithm::ES256).jwk();
+    let small = json!({"kty": "RSA", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0xff; 128])});
+    let set = json!({"keys": [
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"},
+        {"kty": "EC", "crv": "P-521", "x": "x", "y": "y"},
+        jwk_with(ForeignAlgorithm::RS256, "alg", "RS512"),
+        jwk_with(ForeignAlgorithm::RS256, "use", "enc"),
+        small,
+        good,
+    ], "more": true});
+    let read = set_of(&set);
+    assert_eq!((read.keys().len(), read.skipped()), (1, 5));
+    for (wrong, fault) in [
+        (json!([good, 1]), ForeignKeyFault::Malformed),
+        (json!([good, {}]), ForeignKeyFault::Malformed),
+        (json!([good, {"kty": "EC"}]), ForeignKeyFault::Malformed),
+        (
+            json!([good, jwk_with(ForeignAlgorithm::ES256, "d", "x")]),
+            ForeignKeyFault::Private,
+        ),
+    ] {
+        let text = json!({"keys": wrong}).to_string();
+        let found = ForeignKeys::parse(text.as_bytes()).err();
+        assert_eq!(found, Some(KeySetFault::Key { at: 1, fault }), "{text}");
+    }
+    for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
+        let found = ForeignKeys::parse(text.as_bytes()).err();
+        assert_eq!(found, Some(KeySetFault::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn a_set_with_thousands_of_keys_is_refused() {
+    let unknown = |count: usize| json!({"keys": vec![json!({"kty": "x"}); count]}).to_string();
+    assert!(ForeignKeys::parse(unknown(KEY_SET_KEYS_MAX).as_bytes()).is_ok());
+    let fault = ForeignKeys::parse(unknown(KEY_SET_KEYS_MAX + 1).as_bytes()).err();
+    assert_eq!(fault, Some(KeySetFault::TooMany));
+    let fault = ForeignKeys::parse(unknown(10_000).as_bytes()).err();
+    assert_eq!(fault, Some(KeySetFault::Oversized));
+}
