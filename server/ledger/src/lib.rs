@@ -23,6 +23,7 @@
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/failures.redb            how many authentication failures there were, by the minute; bounded
+//! D/replay.redb              digests of what may be presented once, until it expires
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
@@ -47,6 +48,7 @@
 //!   reading for audits, without writing.
 //! - `archive.rs`: a log as files, for auditors, as a backup and to move it.
 //! - `failures.rs`: counts of authentication failures.
+//! - `replay.rs`: what may be presented once.
 //! - `blobs.rs`, `key_store.rs`, `notes.rs`, `disk.rs` (files, lock, free space).
 //! - `fault.rs`: what goes wrong, for operators; `limits.rs`; `source.rs`: time and ids as parameters.
 //!
@@ -78,6 +80,7 @@ pub mod notes;
 mod reading;
 mod redb_engine;
 mod redb_file;
+mod replay;
 #[cfg(feature = "sled")]
 mod sled_engine;
 mod source;
@@ -111,6 +114,7 @@ pub use ledger::{
 pub use mem_engine::{Failure, MemDisk, MemEngine};
 pub use notes::Notes;
 pub use redb_engine::RedbEngine;
+pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStore};
 #[cfg(feature = "sled")]
 pub use sled_engine::SledEngine;
 #[cfg(feature = "testkit")]
