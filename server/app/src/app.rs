@@ -6,6 +6,7 @@ use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
 use crate::issue::failures::{self, Failures, Written};
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
+use crate::keys_of_others::KeysOfOthers;
 use crate::net::TrustedProxies;
 use crate::policies::Policies;
 use crate::telemetry::{CommandOutcome, Entity, Metrics, carried_blocking};
@@ -54,6 +55,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
+    /// The keys of applications and trusted issuers.
+    pub keys_of_others: KeysOfOthers,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes identifiers.

@@ -12,6 +12,7 @@ use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::issue::failures::Failures;
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
+use crate::keys_of_others::KeysOfOthers;
 use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
 use crate::telemetry::Metrics;
@@ -449,6 +450,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         previews: Semaphore::new(PREVIEWS),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
+        keys_of_others: KeysOfOthers::new(&config.outbound, Arc::clone(&clock)),
         clock,
         ids,
         random,

@@ -50,6 +50,8 @@ pub struct Config {
     pub tls: Tls,
     /// Proxies in front.
     pub proxies: Proxies,
+    /// Whom this node may ask for keys of others.
+    pub outbound: Outbound,
     /// The master key.
     pub master_key: MasterKeyFile,
     /// The engine of the admin log.
@@ -111,6 +113,15 @@ pub struct Tls {
 pub struct Proxies {
     /// The networks whose `X-Forwarded-For` and `Client-Cert` are believed.
     pub trusted: Vec<Cidr>,
+}
+
+/// `outbound.*`
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Networks that keys may be fetched from besides those of the public internet.
+    pub allow: Vec<Cidr>,
+    /// Certificates that their servers are known by besides those that the machine trusts, in PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `master_key.*`
@@ -191,6 +202,10 @@ impl Default for Config {
             proxies: Proxies {
                 trusted: Vec::new(),
             },
+            outbound: Outbound {
+                allow: Vec::new(),
+                ca_file: None,
+            },
             master_key: MasterKeyFile { file: None },
             store: Store {
                 engine: Engine::Redb,
@@ -254,6 +269,8 @@ keys! {
     "tls.cert_file" "certificate chain in PEM; read again when it changes" => tls.cert_file;
     "tls.key_file" "its private key in PEM" => tls.key_file;
     "proxies.trusted" "networks of the proxies whose headers are believed" => proxies.trusted;
+    "outbound.allow" "networks that keys may be fetched from, besides public addresses" => outbound.allow;
+    "outbound.ca_file" "certificates to know their servers by, in PEM, besides the system's" => outbound.ca_file;
     "master_key.file" "the master key; default: master.key in data_dir" => master_key.file;
     "store.engine" "engine of the admin log: redb or sled" => store.engine;
     "checkpoint.copy_to" "a file outside of data_dir that gets each checkpoint of the log too" => checkpoint.copy_to;

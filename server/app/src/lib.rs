@@ -20,6 +20,7 @@ pub mod http;
 pub mod issue;
 pub mod jose;
 pub mod keys;
+pub mod keys_of_others;
 mod maintenance;
 pub mod net;
 pub mod policies;
