@@ -5,7 +5,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use writ::issue::facts::Facts;
-use writ::issue::{GRANT_TYPE, panel};
+use writ::issue::{GrantType, panel};
 use writ_benches::{POLICY, World, identifier, scope};
 use writ_core::{Algorithm, ApplicationId, Ask, Jti, authorize};
 use writ_sandbox::{Api, Application, Named, Request, Sandbox, SandboxConfig, Subject, Value};
@@ -19,7 +19,7 @@ fn request() -> Request {
     Request {
         id: "019ab9e5-7c43-7000-8000-000000000001".into(),
         at: 1_795_471_200_000,
-        grant_type: GRANT_TYPE.into(),
+        grant_type: GrantType::default().as_str().into(),
         application: Application {
             id: "01jdd2p000000000000000001a".into(),
             name: "Course publishing job".into(),
@@ -87,7 +87,7 @@ fn hearing(c: &mut Criterion) {
         entitled: &entitled,
         id: Jti(0x0199_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0000),
         at: index.last_at(),
-        grant_type: GRANT_TYPE,
+        grant_type: GrantType::default().as_str(),
         facts: Facts::default(),
         issuer: world.app.issuer.as_str(),
     };

@@ -13,7 +13,7 @@ use writ::bootstrap::{self, InitOptions, Surroundings};
 use writ::clock::{SystemClock, SystemRandom};
 use writ::config::{ByteSize, Config, Issuer};
 use writ::credentials::Secret;
-use writ::issue::{Holds, PresentedCredentials, Request};
+use writ::issue::{GrantType, PresentedCredentials, Request};
 use writ_core::{
     Actor, Algorithm, ApplicationId, Ask, AuthenticationMethod, Command, GrantMode, Labels,
     NewScope, NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId,
@@ -124,7 +124,9 @@ impl World {
             },
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: Some("bench/1"),
-            holds: Holds::default(),
+            grant_type: GrantType::default(),
+            certificate: None,
+            proof: None,
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }
     }

@@ -2,8 +2,10 @@
 //! made once, by `bootstrap.rs`, and shared.
 
 use crate::admin::Streams;
+use crate::client_certificate::ClientAuthorities;
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
+use crate::dpop::Nonces;
 use crate::issue::failures::{self, Failures, Written};
 use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::keys_of_others::KeysOfOthers;
@@ -20,7 +22,7 @@ use writ_core::{
 };
 use writ_ledger::{
     Checkpoints, DataDir, FailureLog, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt,
-    Rejection,
+    Rejection, ReplayStore,
 };
 use zeroize::Zeroizing;
 
@@ -55,6 +57,12 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
+    /// The authorities of client certificates.
+    pub client_ca: ClientAuthorities,
+    /// What counts once.
+    pub once: ReplayStore,
+    /// Nonces for DPoP proofs.
+    pub nonces: Nonces,
     /// The keys of applications and trusted issuers.
     pub keys_of_others: KeysOfOthers,
     /// Tells the time.
@@ -356,6 +364,7 @@ impl App {
         self.ledger.close();
         self.checkpoint();
         self.issuances.close();
+        self.once.close();
         if let Err(fault) = failures::write(self, Written::All) {
             tracing::error!(%fault, "counts of authentication failures are lost");
         }
@@ -375,6 +384,9 @@ impl App {
         // A disk that is nearly full stops tokens and not administration: the node stays in.
         if !self.issuances.is_healthy() {
             return Some("the issuance log is read-only until a restart".into());
+        }
+        if self.once.fatal_cause().is_some() {
+            return Some("the store of what counts once is read-only until a restart".into());
         }
         let ring = self.keys.load();
         let missing = Algorithm::ALL

@@ -6,10 +6,12 @@ mod log_key;
 
 use crate::admin::Streams;
 use crate::app::{App, ExecuteError, make_and_seal};
+use crate::client_certificate::{AuthoritiesError, ClientAuthorities};
 use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
+use crate::dpop::Nonces;
 use crate::issue::failures::Failures;
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::keys_of_others::KeysOfOthers;
@@ -32,8 +34,8 @@ use writ_ledger::merkle::Tree;
 use writ_ledger::note::{Checkpoint, ParseNoteError};
 use writ_ledger::{
     Anchor, Checkpoints, DataDir, EngineKind, FailureLog, Fault, IssuanceConfig, IssuanceLog,
-    KeyStore, Ledger, LedgerConfig, LogId, Notes, Progress, RandomIds, issuance_file_number,
-    open_engine,
+    KeyStore, Ledger, LedgerConfig, LogId, Notes, Progress, REPLAYS_MAX, RandomIds, ReplayStore,
+    issuance_file_number, open_engine,
 };
 use writ_sandbox::SandboxConfig;
 
@@ -62,6 +64,9 @@ pub enum BootstrapError {
     /// The name for the administrator.
     #[error("the administrator's name: {0}")]
     Name(#[from] writ_core::ParseNameError),
+    /// The authorities of client certificates.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// The issuer is needed and was not configured.
     #[error("the issuer is not known; set `issuer` in writ.toml, WRIT_ISSUER or --issuer")]
     NoIssuer,
@@ -428,6 +433,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         let _used_up = ids.next_at(last.millis());
     }
     let failure_log = FailureLog::open(&data, ledger.log_id())?;
+    let once = ReplayStore::open(&data, ledger.log_id(), clock.now(), REPLAYS_MAX)?;
     let start = Command::StartServer {
         version: env!("CARGO_PKG_VERSION").into(),
         engine: (**policies.engine()).into(),
@@ -450,6 +456,9 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         previews: Semaphore::new(PREVIEWS),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
+        client_ca: ClientAuthorities::open(config.tls.client_ca_file.as_deref())?,
+        once,
+        nonces: Nonces::new(&MasterKey::derive(master_key.expose(), "writ dpop nonce 1")),
         keys_of_others: KeysOfOthers::new(&config.outbound, Arc::clone(&clock)),
         clock,
         ids,

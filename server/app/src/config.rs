@@ -106,6 +106,10 @@ pub struct Tls {
     pub cert_file: Option<PathBuf>,
     /// The private key, in PEM.
     pub key_file: Option<PathBuf>,
+    /// Whether clients are asked for a certificate (RFC 8705 §2).
+    pub client_certificates: bool,
+    /// The authorities whose client certificates count for `tls_client_auth`, in PEM.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `proxies.*`
@@ -198,6 +202,8 @@ impl Default for Config {
             tls: Tls {
                 cert_file: None,
                 key_file: None,
+                client_certificates: false,
+                client_ca_file: None,
             },
             proxies: Proxies {
                 trusted: Vec::new(),
@@ -268,6 +274,8 @@ keys! {
     "ops.listen" "address and port of health and metrics" => ops.listen;
     "tls.cert_file" "certificate chain in PEM; read again when it changes" => tls.cert_file;
     "tls.key_file" "its private key in PEM" => tls.key_file;
+    "tls.client_certificates" "whether clients are asked for a certificate; none is needed" => tls.client_certificates;
+    "tls.client_ca_file" "authorities of client certificates (tls_client_auth), in PEM" => tls.client_ca_file;
     "proxies.trusted" "networks of the proxies whose headers are believed" => proxies.trusted;
     "outbound.allow" "networks that keys may be fetched from, besides public addresses" => outbound.allow;
     "outbound.ca_file" "certificates to know their servers by, in PEM, besides the system's" => outbound.ca_file;

@@ -313,12 +313,38 @@ pub fn parse_basic_authorization(value: &[u8]) -> Result<BasicCredentials, Autho
     })
 }
 
+/// How an access token is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenScheme {
+    /// Whoever has it may use it (RFC 6750 §2.1).
+    Bearer,
+    /// With a proof that its key is held (RFC 9449 §7.1).
+    Dpop,
+}
+
+/// Parses an access token of either scheme.
+///
+/// # Errors
+/// The scheme is another one, or what follows is not a token in form.
+pub fn parse_token(value: &[u8]) -> Result<(TokenScheme, &str), AuthorizationError> {
+    match parse_token_of(value, "DPoP") {
+        Err(AuthorizationError::OtherScheme) => {
+            parse_bearer(value).map(|token| (TokenScheme::Bearer, token))
+        }
+        found => found.map(|token| (TokenScheme::Dpop, token)),
+    }
+}
+
 /// Parses a `Bearer` token (RFC 6750 §2.1).
 ///
 /// # Errors
 /// The scheme is another one, or what follows is not a token in form.
 pub fn parse_bearer(value: &[u8]) -> Result<&str, AuthorizationError> {
-    let token = after_scheme(value, "Bearer")?;
+    parse_token_of(value, "Bearer")
+}
+
+fn parse_token_of<'a>(value: &'a [u8], scheme: &str) -> Result<&'a str, AuthorizationError> {
+    let token = after_scheme(value, scheme)?;
     let body = token.trim_ascii_end();
     let unpadded = body
         .iter()

@@ -8,6 +8,7 @@ mod metadata;
 mod oauth;
 mod oauth_error;
 mod ops;
+mod possession;
 pub(crate) mod problem;
 mod protected_resource;
 mod request;
@@ -23,6 +24,7 @@ use actix_web::{HttpRequest, HttpResponse, guard};
 #[cfg(test)]
 mod tests;
 
+pub use possession::PeerCertificate;
 pub use request::{Manners, trace};
 pub use witness::{Witnessing, in_time, witness};
 

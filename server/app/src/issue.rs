@@ -71,6 +71,7 @@ mod entitle;
 mod error;
 pub mod facts;
 pub mod failures;
+mod grant;
 mod judge;
 pub mod panel;
 mod record;
@@ -78,22 +79,30 @@ mod sign;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use authenticate::{AuthenticatedApplication, PresentedCredentials, authenticate};
+pub use authenticate::{
+    AuthenticatedApplication, Caller, PresentedCredentials, Spent, authenticate,
+};
 pub use entitle::{Entitlement, Holds, entitle};
-pub use error::{IssueError, denial_code, objection_code};
-pub use judge::{GRANT_TYPE, Judged, NotPermitted, Permit, judge};
+pub use error::{IssueError, PROOF_REPLAYED, denial_code, objection_code};
+pub use grant::GrantType;
+pub use judge::{Judged, NotPermitted, Permit, judge};
 pub use panel::Objection;
 pub use record::{RecordedToken, record};
 pub use sign::{SignedToken, TokenAnswer, sign};
 
 use crate::app::App;
+use crate::client_certificate::ClientCertificate;
+use crate::dpop::DpopProof;
 use facts::Facts;
 use std::net::IpAddr;
+use std::sync::Arc;
 use writ_core::Ask;
 
 /// What came over the wire, parsed and not believed.
 #[derive(Debug)]
 pub struct Request<'a> {
+    /// What is asked for a token with.
+    pub grant_type: GrantType,
     /// How the application says who it is.
     pub credentials: PresentedCredentials<'a>,
     /// What it asks for.
@@ -102,8 +111,10 @@ pub struct Request<'a> {
     pub source: IpAddr,
     /// The header `User-Agent`, as far as it is text.
     pub user_agent: Option<&'a str>,
-    /// What it proves to hold.
-    pub holds: Holds,
+    /// The certificate of the connection.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The DPoP proof, which fits this request (RFC 9449 §5).
+    pub proof: Option<DpopProof>,
     /// The W3C trace context of the request.
     pub traceparent: &'a str,
 }
@@ -115,7 +126,26 @@ impl Request<'_> {
             auth_method: Some(auth_method),
             user_agent: self.user_agent,
             ip: Some(self.source),
-            client_cert: self.holds.certificate,
+            client_cert: self.certificate.as_ref().map(|it| *it.sha256()),
+        }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            credentials: &self.credentials,
+            certificate: self.certificate.as_deref(),
+            source: self.source,
+        }
+    }
+
+    /// What it proves to hold.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        Holds {
+            jkt: self.proof.as_ref().map(|proof| proof.jkt),
+            certificate: self.certificate.as_ref().map(|it| *it.sha256()),
         }
     }
 }
@@ -129,9 +159,24 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// See [`IssueError`]; the top variant says whose fault it is.
 pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, IssueError> {
+    let mut spent = Spent::default();
+    let answer = attempts(app, request, &mut spent).await;
+    // Whatever came of it: nobody hears it before what was presented is spent for good.
+    spent.durable().await?;
+    answer
+}
+
+async fn attempts(
+    app: &App,
+    request: &Request<'_>,
+    spent: &mut Spent,
+) -> Result<TokenAnswer, IssueError> {
     for attempt in 1..=ATTEMPTS {
         let index = app.index();
-        let application = authenticate(app, &index, &request.credentials, request.source)?;
+        let application = authenticate(app, &index, request.caller()).await?;
+        if attempt == 1 {
+            spend(app, &index, &application, request, spent).await?;
+        }
         let recorded = match decide(app, &index, &application, request) {
             Ok(signed) => record(app, request, signed).await?,
             // What was bound when this began is not any more, and was forgotten: not a trouble.
@@ -147,6 +192,7 @@ pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, Issu
                 return Err(error);
             }
         };
+        spent.durable().await?;
         // INVARIANT: this check comes after the record and right before the answer. Whoever was
         // told that a revocation is in force must not see a token leave afterwards.
         if recorded.still_stands(&app.index(), &app.ring(), app.now()) {
@@ -158,13 +204,34 @@ pub async fn issue(app: &App, request: &Request<'_>) -> Result<TokenAnswer, Issu
     Err(IssueError::Unsettled)
 }
 
+/// Spends what counts once. It is written while the decision is made and recorded.
+async fn spend(
+    app: &App,
+    index: &writ_core::Index,
+    application: &AuthenticatedApplication,
+    request: &Request<'_>,
+    spent: &mut Spent,
+) -> Result<(), IssueError> {
+    spent.assertion(app, index, application, request.caller())?;
+    let Some(proof) = &request.proof else {
+        return Ok(());
+    };
+    match spent.proof(app, proof) {
+        Err(error) => {
+            record::refused(app, request, application, index, &error).await?;
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 fn decide(
     app: &App,
     index: &writ_core::Index,
     application: &AuthenticatedApplication,
     request: &Request<'_>,
 ) -> Result<SignedToken, IssueError> {
-    let entitlement = entitle(index, application.clone(), request.ask, request.holds)?;
+    let entitlement = entitle(index, application.clone(), request.ask, request.holds())?;
     let permit = judge(app, entitlement, request)?;
     sign(app, permit)
 }

@@ -9,6 +9,7 @@ pub mod app;
 pub mod assertion;
 pub mod audit;
 pub mod bootstrap;
+pub mod client_certificate;
 pub mod clock;
 pub mod config;
 pub mod credentials;

@@ -1,9 +1,10 @@
 //! Who is on the other end of a connection: networks, trusted proxies, and the headers that only
 //! a trusted proxy may set. What listens and serves is elsewhere.
 
+use crate::client_certificate::CHAIN_MAX;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -108,6 +109,9 @@ pub enum ForwardedError {
     /// More than one `Client-Cert`.
     #[error("the Client-Cert header is repeated")]
     RepeatedClientCert,
+    /// Not DER as byte sequences (RFC 9440 §2.1), or too many.
+    #[error("the Client-Cert header is not a certificate (RFC 9440)")]
+    MalformedClientCert,
 }
 
 /// The proxies whose word about their own clients is taken (`proxies.trusted`); none by default.
@@ -154,34 +158,47 @@ impl TrustedProxies {
         client
     }
 
-    /// The certificate that a proxy says its client presented (RFC 9440 §2.2): the header's value
-    /// as it stands, `None` where there is none.
+    /// The certificates that a proxy says its client presented, the client's own first (RFC 9440
+    /// §2.2, §2.3); `None` where it says of none.
     ///
     /// # Errors
-    /// The header came from a peer that is not a trusted proxy, or it came twice.
-    pub fn client_certificate<'a>(
+    /// A header came from a peer that is not a trusted proxy, came twice, or is malformed.
+    pub fn client_certificates<'a>(
         &self,
         peer: IpAddr,
-        values: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<&'a [u8]>, ForwardedError> {
-        let mut values = values.into_iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(_), _) if !self.trusts(peer) => Err(ForwardedError::UntrustedClientCert),
-            (Some(value), None) => Ok(Some(value)),
-            (Some(_), Some(_)) => Err(ForwardedError::RepeatedClientCert),
+        own: impl IntoIterator<Item = &'a [u8]>,
+        others: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Option<Vec<CertificateDer<'static>>>, ForwardedError> {
+        let mut own = own.into_iter();
+        let mut others = others.into_iter().peekable();
+        let first = own.next();
+        if (first.is_some() || others.peek().is_some()) && !self.trusts(peer) {
+            return Err(ForwardedError::UntrustedClientCert);
         }
+        if own.next().is_some() {
+            return Err(ForwardedError::RepeatedClientCert);
+        }
+        let Some(first) = first else {
+            // A chain without its beginning says nothing.
+            return Ok(None);
+        };
+        // A list may come in several headers (RFC 9651 §3.1).
+        let others = others.flat_map(|value| value.split(|&b| b == b','));
+        let chain = std::iter::once(first)
+            .chain(others)
+            .take(CHAIN_MAX + 1)
+            .map(|value| certificate(value).ok_or(ForwardedError::MalformedClientCert))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(chain))
     }
 }
 
-/// SHA-256 of the certificate in a `Client-Cert` header: DER as a byte sequence of structured fields
-/// (RFC 9440 §2.1, RFC 9651 §3.3.5).
-#[must_use]
-pub fn certificate_sha256(value: &[u8]) -> Option<[u8; 32]> {
+/// A certificate: DER as a byte sequence of structured fields (RFC 9440 §2.1, RFC 9651 §3.3.5).
+fn certificate(value: &[u8]) -> Option<CertificateDer<'static>> {
     let base64 = value.trim_ascii().strip_prefix(b":")?.strip_suffix(b":")?;
     let der = STANDARD.decode(base64).ok()?;
-    // A certificate is a SEQUENCE; what else is in it is for those who verified it.
-    (der.first() == Some(&0x30)).then(|| Sha256::digest(&der).into())
+    // A certificate is a SEQUENCE; what else is in it is for those who read it.
+    (der.first() == Some(&0x30)).then(|| der.into())
 }
 
 /// One entry of `X-Forwarded-For`: an address, some proxies add the port.
@@ -210,12 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_der_in_a_byte_sequence() {
-        // SHA-256 of 30 00.
-        let digest = certificate_sha256(b" :MAA=: ").unwrap();
-        assert_eq!(digest[..4], [0xe4, 0xf6, 0x0d, 0x0a]);
+    fn rfc_9440_section_2_1_a_certificate_is_der_in_a_byte_sequence() {
+        assert_eq!(certificate(b" :MAA=: ").unwrap().as_ref(), [0x30, 0]);
         for bad in ["", ":", "MAA=", ":MAA:", ":AAA=:", ":MAA=", "::"] {
-            assert_eq!(certificate_sha256(bad.as_bytes()), None, "{bad}");
+            assert_eq!(certificate(bad.as_bytes()), None, "{bad}");
         }
     }
 
@@ -295,23 +310,28 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_believed_from_a_proxy_alone() {
+    fn rfc_9440_section_3_1_a_certificate_is_believed_from_a_proxy_alone() {
         let proxies = proxies(&["10.0.0.0/8"]);
-        let value: &[u8] = b":Zm9v:";
-        assert_eq!(proxies.client_certificate(ip("10.0.0.1"), []), Ok(None));
-        assert_eq!(
-            proxies.client_certificate(ip("10.0.0.1"), [value]),
-            Ok(Some(value))
-        );
-        assert_eq!(
-            proxies.client_certificate(ip("10.0.0.1"), [value, value]),
-            Err(ForwardedError::RepeatedClientCert)
-        );
-        assert_eq!(
-            proxies.client_certificate(ip("192.0.2.1"), [value]),
-            Err(ForwardedError::UntrustedClientCert)
-        );
-        assert_eq!(proxies.client_certificate(ip("192.0.2.1"), []), Ok(None));
+        let (trusted, stranger) = (ip("10.0.0.1"), ip("192.0.2.1"));
+        let (value, other): (&[u8], &[u8]) = (b":MAA=:", b":MAEA:, :MAEA:");
+        let none: [&[u8]; 0] = [];
+        let ask = |peer, own: &[&'static [u8]], others: &[&'static [u8]]| {
+            proxies.client_certificates(peer, own.to_vec(), others.to_vec())
+        };
+        assert_eq!(ask(trusted, &none, &none), Ok(None));
+        assert_eq!(ask(stranger, &none, &none), Ok(None));
+        let found = ask(trusted, &[value], &[other]).unwrap().unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[0].as_ref(), [0x30, 0]);
+        let untrusted = Err(ForwardedError::UntrustedClientCert);
+        assert_eq!(ask(stranger, &[value], &none), untrusted);
+        assert_eq!(ask(stranger, &none, &[other]), untrusted);
+        let repeated = Err(ForwardedError::RepeatedClientCert);
+        assert_eq!(ask(trusted, &[value, value], &none), repeated);
+        let malformed = Err(ForwardedError::MalformedClientCert);
+        assert_eq!(ask(trusted, &[b":x:"], &none), malformed);
+        assert_eq!(ask(trusted, &[value], &[b":x:"]), malformed);
+        assert_eq!(ask(trusted, &none, &[other]), Ok(None));
     }
 
     proptest! {

@@ -7,8 +7,8 @@
 
 use crate::clock::Stopwatch;
 use crate::issue::facts::Fact;
+use crate::keys::MasterKey;
 use arc_swap::ArcSwap;
-use aws_lc_rs::hmac;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -196,7 +196,9 @@ impl Policies {
     ) -> Result<Self, PoliciesError> {
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: Some(data.path().join("policy-cache")),
-            cache_key: cache_key(master_key),
+            // Whoever can write the data directory and has not the master key cannot have native
+            // code run.
+            cache_key: MasterKey::derive(master_key, "writ policy cache 1"),
             ..sandbox
         })?;
         Ok(Self {
@@ -446,16 +448,6 @@ fn retain(wanted: &Wanted, ready: &mut Ready) {
 
 fn key(judgement: &Judgement) -> Key {
     (judgement.policy, judgement.settings_digest)
-}
-
-/// The key that authenticates compiled modules: whoever can write the data directory and has not
-/// the master key cannot have native code run.
-fn cache_key(master_key: &[u8; 32]) -> [u8; 32] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, master_key);
-    let tag = hmac::sign(&key, b"writ policy cache 1");
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(tag.as_ref());
-    bytes
 }
 
 fn problems(problems: Vec<writ_sandbox::Problem>) -> PolicyFault {

@@ -2,18 +2,22 @@
 
 use crate::app::App;
 use crate::bootstrap::{self, BootstrapError, InitOptions, Initialised, Surroundings};
+use crate::client_certificate::ClientCertificate;
 use crate::clock::{SystemClock, SystemRandom};
 use crate::config::{Config, Issuer};
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::demo::{self, Demo};
-use crate::http::{self, Manners, Witnessing};
+use crate::http::{self, Manners, PeerCertificate, Witnessing};
 use crate::maintenance;
 use crate::policies;
-use crate::tls::{self, Certificate, TlsError};
+use crate::tls::{self, Certificate, Clients, TlsError};
 use crate::witnesses::{Witnesses, WitnessesError};
-use actix_web::dev::{Server, ServerHandle};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_web::rt::net::TcpStream as TcpConnection;
 use actix_web::web::Data;
 use actix_web::{HttpServer, middleware::from_fn, web};
+use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -313,7 +317,7 @@ pub fn run_witness(witness: Witness, options: WitnessOptions) -> Result<(), Serv
         let (scheme, server) = match &certificate {
             Some(found) => (
                 "https",
-                server.listen_rustls_0_23(listener, found.server_config()?)?,
+                server.listen_rustls_0_23(listener, found.server_config(Clients::Anonymous)?)?,
             ),
             None => ("http", server.listen(listener)?),
         };
@@ -377,17 +381,39 @@ fn front(
             .configure(routes)
             .default_service(web::to(http::not_found))
     })
+    .on_connect(keep_certificate)
     .workers(workers(config))
     .client_request_timeout(manners.timeout)
     .shutdown_timeout(config.http.shutdown_grace.as_secs())
     .disable_signals();
     let server = match certificate {
-        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
+        Some(certificate) => {
+            let clients = match config.tls.client_certificates {
+                true => Clients::MayShowCertificate,
+                false => Clients::Anonymous,
+            };
+            server.listen_rustls_0_23(listener, certificate.server_config(clients)?)?
+        }
         // HTTP/2 without TLS would have to be told from HTTP/1 by its first byte, for which the
         // library waits without a limit.
         None => server.listen(listener)?,
     };
     Ok(server.run())
+}
+
+/// Keeps the certificate that a client showed for the requests of its connection.
+fn keep_certificate(connection: &dyn Any, extensions: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TlsStream<TcpConnection>>() else {
+        return;
+    };
+    let (_, session) = stream.get_ref();
+    let Some(chain) = session.peer_certificates() else {
+        return;
+    };
+    // The handshake has read it already.
+    if let Ok(certificate) = ClientCertificate::parse(chain.to_vec()) {
+        extensions.insert(PeerCertificate(Arc::new(certificate)));
+    }
 }
 
 fn ops(app: &Data<App>, listener: TcpListener) -> Result<Server, ServeError> {

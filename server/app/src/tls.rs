@@ -18,18 +18,21 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName as DistinguishedNames, SignatureScheme};
 use sha2::{Digest, Sha256};
 use ureq::tls::{PemItem, parse_pem};
 use writ_core::Millis;
 use zeroize::Zeroizing;
 
+use crate::client_certificate::ClientCertificate;
 use crate::clock::Random;
 
 /// How often the files are looked at: certificates are renewed days before they expire.
@@ -184,13 +187,18 @@ impl Certificate {
     ///
     /// # Errors
     /// The cryptographic library refused.
-    pub fn server_config(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+    pub fn server_config(self: &Arc<Self>, clients: Clients) -> Result<ServerConfig, TlsError> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
-            .map_err(setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
+            .map_err(setup)?;
+        let builder = match clients {
+            Clients::Anonymous => builder.with_no_client_auth(),
+            Clients::MayShowCertificate => {
+                builder.with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(&self.provider))))
+            }
+        };
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Stateless tickets: a resumed session costs a tenth of a handshake, on any thread.
         config.ticketer = Ticketer::new().map_err(setup)?;
@@ -209,6 +217,70 @@ impl fmt::Debug for Certificate {
         f.debug_struct("Certificate")
             .field("cert", &self.cert)
             .finish_non_exhaustive()
+    }
+}
+
+/// What clients of a listener are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Nothing.
+    Anonymous,
+    /// A certificate, if they have one (RFC 8705 §2).
+    MayShowCertificate,
+}
+
+/// Takes every certificate whose key the client has. What it proves is another question, asked at
+/// each request, for it depends on the application: some have certificates that nobody else
+/// vouches for. So no authorities are named to clients either.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedNames] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let chain = std::iter::once(own)
+            .chain(others)
+            .map(|der| der.clone().into_owned());
+        match ClientCertificate::parse(chain.collect()) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(_) => Err(rustls::CertificateError::BadEncoding.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -491,7 +563,7 @@ mod tests {
         let server = Arc::new(
             Certificate::open(&pair.cert, &pair.key)
                 .unwrap()
-                .server_config()
+                .server_config(Clients::Anonymous)
                 .unwrap(),
         );
         for name in ["localhost", "127.0.0.1", "::1"] {
@@ -532,7 +604,7 @@ mod tests {
         let [one, two] = [0, 1].map(|_| tempfile::tempdir().unwrap());
         let (first, second) = (make(one.path()), make(two.path()));
         let certificate = Certificate::open(&first.cert, &first.key).unwrap();
-        let server = Arc::new(certificate.server_config().unwrap());
+        let server = Arc::new(certificate.server_config(Clients::Anonymous).unwrap());
         let old = handshake(&server, &first.cert, "localhost", &[]).unwrap().0;
         assert!(!certificate.reload().unwrap());
 
@@ -564,7 +636,7 @@ mod tests {
         let [one, two] = [0, 1].map(|_| tempfile::tempdir().unwrap());
         let (first, second) = (make(one.path()), make(two.path()));
         let certificate = Certificate::open(&first.cert, &first.key).unwrap();
-        let server = Arc::new(certificate.server_config().unwrap());
+        let server = Arc::new(certificate.server_config(Clients::Anonymous).unwrap());
         let _watch = certificate.watch(Duration::from_millis(5)).unwrap();
         fs::copy(&second.cert, &first.cert).unwrap();
         fs::copy(&second.key, &first.key).unwrap();

@@ -1,6 +1,7 @@
 //! Access tokens as bytes: the JWT profile of RFC 9068, written by hand over keys that were parsed
 //! once, and validated by `jsonwebtoken` like anything else that comes from outside.
 
+use crate::issue::Holds;
 use crate::keys::{KeyRing, SignFault, Signer};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -140,6 +141,9 @@ pub enum TokenFault {
     /// Revoked, cut, or its application is gone or disabled.
     #[error("revoked")]
     Revoked,
+    /// Bound to something that whoever presents it does not hold.
+    #[error("not held by whoever presents it")]
+    Unheld,
 }
 
 /// A token of ours that is valid now.
@@ -156,6 +160,22 @@ pub struct ValidatedToken {
 }
 
 impl ValidatedToken {
+    /// Whether a request that holds this may use it: a token that is bound to a key with a proof of
+    /// it alone (RFC 9449 §7.1), one that is bound to a certificate with it alone (RFC 8705 §3), and
+    /// one that is bound to nothing without a proof, which would be for another token.
+    #[must_use]
+    pub fn is_held_by(&self, holds: &Holds) -> bool {
+        let jkt = holds.jkt.map(Confirmation::jkt);
+        let certificate = holds.certificate.map(Confirmation::certificate);
+        match &self.claims.cnf {
+            None => jkt.is_none(),
+            Some(bound @ Confirmation::Jkt(_)) => jkt.as_ref() == Some(bound),
+            Some(bound @ Confirmation::Certificate(_)) => {
+                jkt.is_none() && certificate.as_ref() == Some(bound)
+            }
+        }
+    }
+
     /// When it has ended for the clock and for the log both: as long a revocation is kept.
     #[must_use]
     pub fn ends_at(&self) -> Millis {
@@ -265,7 +285,7 @@ pub fn decode(token: &str, ring: &KeyRing, issuer: &str) -> Result<ValidatedToke
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::issue::{Holds, PresentedCredentials, Request, issue};
+    use crate::issue::{GrantType, PresentedCredentials, Request, issue};
     use crate::testing::TestServer;
     use proptest::prelude::*;
     use std::net::{IpAddr, Ipv4Addr};
@@ -298,7 +318,9 @@ mod tests {
                     },
                     source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                     user_agent: None,
-                    holds: Holds::default(),
+                    grant_type: GrantType::default(),
+                    certificate: None,
+                    proof: None,
                     traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 };
                 let answer = issue(&server.app, &request).await.unwrap();

@@ -26,6 +26,12 @@ pub enum Failure {
         /// Whether there was a token at all (RFC 6750 §3.1).
         presented: bool,
     },
+    /// A DPoP proof beside a token that is not good (RFC 9449 §7.1).
+    #[error("the DPoP proof is not good for this request")]
+    Unproved {
+        /// The nonce that the next proof must have, where that was what it lacked (RFC 9449 §9).
+        nonce: Option<String>,
+    },
     /// Path, query, header or JSON cannot be read.
     #[error("{detail}")]
     Malformed {

@@ -4,7 +4,8 @@ use super::call::{Call, Caller, Headers, IfMatch, as_of};
 use super::query::{Query, number};
 use super::{Answer, Failure, Kind, Method, Outcome, Route, path, read, routes};
 use crate::app::App;
-use crate::form::parse_bearer;
+use crate::form::{TokenScheme, parse_token};
+use crate::issue::Holds;
 use crate::telemetry::carried;
 use crate::token::ValidatedToken;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// The headers, with names in lower case.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// What it shows to hold beside its token.
+    pub holds: Holds,
     /// The id of the request: that of its trace.
     pub request_id: &'a str,
 }
@@ -147,12 +150,17 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
         return Err(Failure::Unauthenticated { presented: false });
     };
     let invalid = Failure::Unauthenticated { presented: true };
-    let Ok(token) = parse_bearer(header) else {
+    let Ok((scheme, token)) = parse_token(header) else {
         return Err(invalid);
     };
     let Ok(token) = app.validate_token(token) else {
         return Err(invalid);
     };
+    // A proof is only there where the scheme says so (RFC 9449 §7.1).
+    let proved = request.holds.jkt.is_some() == (scheme == TokenScheme::Dpop);
+    if !proved || !token.is_held_by(&request.holds) {
+        return Err(invalid);
+    }
     caller(app, Arc::new(token)).ok_or(invalid)
 }
 

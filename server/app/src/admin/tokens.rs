@@ -10,7 +10,7 @@ use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use crate::issue::facts::{Fact, Facts};
 use crate::issue::panel::{self, Opinion, Question, Terms};
-use crate::issue::{GRANT_TYPE, denial_code, objection_code};
+use crate::issue::{GrantType, denial_code, objection_code};
 use crate::telemetry::TokenErrorCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -117,7 +117,7 @@ async fn hear(
                 entitled: &entitled,
                 id,
                 at,
-                grant_type: GRANT_TYPE,
+                grant_type: GrantType::default().as_str(),
                 facts: facts.facts(),
                 issuer: app.issuer.as_str(),
             },

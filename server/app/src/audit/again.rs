@@ -1,7 +1,7 @@
 //! One recorded decision, made again: what was asked is in the record, what it rested on in the index
 //! as of its position, and the policies are the recorded modules. No clock is looked at.
 
-use crate::issue::GRANT_TYPE;
+use crate::issue::GrantType;
 use crate::issue::facts::{Fact, Facts};
 use crate::issue::panel::{self, Hearing, Objection, Question, Terms};
 use crate::policies::Prepared;
@@ -174,7 +174,7 @@ where
         entitled: &entitled,
         id: record.id,
         at: clock(record),
-        grant_type: GRANT_TYPE,
+        grant_type: GrantType::of_record(record.grant_type.as_deref()).as_str(),
         facts: asking.facts.facts(&record.credential.method),
         issuer: asking.issuer,
     };

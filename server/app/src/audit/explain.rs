@@ -5,14 +5,20 @@ mod view;
 use super::Askable;
 use super::again::{self, Again, Asked, Asking, RecordedFacts};
 use super::differences::{self, Place};
+use crate::issue::PROOF_REPLAYED;
 use crate::issue::panel::NOT_READY;
+use crate::jose::ForeignKey;
 use crate::policies::Prepared;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use view::key_state;
 use writ_api as api;
-use writ_core::{Denial, Index, Jti, Judgement, Millis, PolicyBinding};
+use writ_core::{
+    Application, AuthenticationMethod, Denial, Index, Jti, Judgement, Millis, PolicyBinding,
+};
 use writ_ledger::{Fault, IssuanceRecord, Outcome, PolicyRecord, RECORD_VERSION, Verdict};
 use writ_sandbox::{Evaluation, Request, Trouble};
 
@@ -167,7 +173,12 @@ impl Replayed {
             missing: BTreeMap::new(),
             taken: BTreeMap::new(),
         };
-        if withdrawal_of(record).is_some() {
+        // What was presented twice was not decided about.
+        let outcome = &record.outcome;
+        let twice = |reason: &str| reason == PROOF_REPLAYED;
+        if withdrawal_of(record).is_some()
+            || matches!(outcome, Outcome::Denied { reason } if twice(reason))
+        {
             return replayed;
         }
         let missing = std::cell::RefCell::new(BTreeMap::new());
@@ -345,15 +356,48 @@ fn recorded_of<'r>(
 /// The credential must have been the application's.
 fn credential(record: &IssuanceRecord, index: &Index) -> Option<Place> {
     let application = index.application(record.application)?;
-    let known = application
-        .secrets
-        .iter()
-        .any(|secret| *secret.id.to_string() == *record.credential.id);
-    (!known).then(|| Place {
+    (!had_credential(record, application, index)).then(|| Place {
         path: "credential.id".to_owned(),
         first: (*record.credential.id).into(),
         second: serde_json::Value::Null,
     })
+}
+
+/// Whether an application had the credential of a record, as far as the log knows: keys that it
+/// publishes elsewhere are not in there, nor what a node takes for an authority.
+fn had_credential(record: &IssuanceRecord, application: &Application, index: &Index) -> bool {
+    use AuthenticationMethod as M;
+    let (credential, own) = (&record.credential, application.authentication());
+    let named = |method: &M| method.as_str() == &*credential.method;
+    let Some(method) = own.methods.iter().copied().find(|method| named(method)) else {
+        return false;
+    };
+    let id = &*credential.id;
+    let is = |thumbprint: &[u8; 32]| URL_SAFE_NO_PAD.encode(thumbprint) == id;
+    let keys = || {
+        own.keys
+            .iter()
+            .filter_map(|key| ForeignKey::from_registered(key).ok())
+    };
+    match method {
+        M::ClientSecretBasic | M::ClientSecretPost => {
+            let mut secrets = application.secrets.iter();
+            secrets.any(|secret| secret.id.to_string() == id)
+        }
+        M::PrivateKeyJwt => own.jwks_uri.is_some() || keys().any(|key| is(key.thumbprint())),
+        M::TlsClientAuth => own.certificate_subject.is_some(),
+        M::SelfSignedTlsClientAuth => {
+            own.jwks_uri.is_some()
+                || own.certificates.iter().any(|digest| is(&digest.0))
+                || keys().any(|key| key.certificate().is_some_and(|digest| is(&digest.0)))
+        }
+        M::WorkloadIdentity => {
+            let rule = own.trust_rule(id);
+            let issuer = rule.and_then(|rule| index.trusted_issuer(rule.issuer));
+            let named = credential.token.as_ref().map(|token| &*token.issuer);
+            issuer.is_some_and(|issuer| Some(issuer.issuer.as_str()) == named)
+        }
+    }
 }
 
 /// The key must have been one of the server's, of the algorithm, that did sign by then: the one in

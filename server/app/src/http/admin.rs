@@ -1,17 +1,19 @@
 //! `/api/v1`: one handler that turns a request into a call of the admin API and its answer into a
 //! response. What the calls do is in `admin.rs` and below it.
 
+use super::possession::held;
 use super::problem;
-use super::request::Manners;
+use super::request::{Manners, source};
 use crate::admin::{self, Answer, Failure, Pieces};
 use crate::app::App;
+use crate::form::parse_token;
+use crate::issue::Holds;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, LOCATION};
 use actix_web::http::{StatusCode, Uri};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -52,7 +54,7 @@ async fn answer(
     base: &str,
     request_id: &str,
 ) -> Result<Answer, Failure> {
-    check_proxy(request, &app)?;
+    let holds = holds(request, &app).await?;
     let headers: Vec<(&str, &[u8])> = request
         .headers()
         .iter()
@@ -64,6 +66,7 @@ async fn answer(
         path: below(request.uri(), base).ok_or(Failure::NoRoute)?,
         query: request.query_string(),
         headers: &headers,
+        holds,
         request_id,
     };
     let call = admin::open(&app, &asked)?;
@@ -89,22 +92,24 @@ fn below<'a>(uri: &'a Uri, base: &str) -> Option<&'a str> {
         .filter(|rest| rest.starts_with('/'))
 }
 
-/// A client certificate by header comes from a trusted proxy only (RFC 9440 §3.1).
-fn check_proxy(request: &HttpRequest, app: &App) -> Result<(), Failure> {
-    let peer = request
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let certificates = request
-        .headers()
-        .get_all("client-cert")
-        .map(HeaderValue::as_bytes);
-    match app.proxies.client_certificate(peer, certificates) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Malformed {
-            code: "header_malformed",
-            detail: error.to_string(),
-        }),
-    }
+/// What a caller shows to hold beside its token. A client certificate by header comes from a trusted
+/// proxy only (RFC 9440 §3.1).
+async fn holds(request: &HttpRequest, app: &App) -> Result<Holds, Failure> {
+    let source = source(request, &app.proxies).map_err(|error| Failure::Malformed {
+        code: "header_malformed",
+        detail: error.description,
+    })?;
+    let authorization = request.headers().get(AUTHORIZATION);
+    let Some(presented) = authorization.and_then(|value| parse_token(value.as_bytes()).ok()) else {
+        return Ok(Holds::default());
+    };
+    let path = request.uri().path();
+    let path = path.strip_prefix(app.issuer.path()).unwrap_or(path);
+    held(request, app, path, presented, source.certificate.as_deref())
+        .await
+        .map_err(|error| Failure::Unproved {
+            nonce: error.wants_nonce().then(|| app.nonces.current(app.now())),
+        })
 }
 
 fn response(answer: Answer) -> HttpResponse {

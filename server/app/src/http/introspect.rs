@@ -2,11 +2,13 @@
 //! tokens, and whoever holds `writ:tokens:introspect` for all. Anyone else hears `active: false`,
 //! as for a token that does not exist. Who asks for it gets the answer signed (RFC 9701).
 
-use super::oauth::{self, Authorization, authorization, credentials};
+use super::oauth::{self, Authorization, authorization};
 use super::oauth_error::OAuthError;
+use super::possession::held;
 use super::request::source;
 use crate::app::App;
-use crate::issue::authenticate;
+use crate::form::TokenScheme;
+use crate::issue::Holds;
 use crate::token::{Claims, Confirmation, ValidatedToken, encode_as};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
@@ -116,15 +118,21 @@ async fn answer(
 ) -> Result<(ApplicationId, Option<ValidatedToken>), OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
-    let source = source(request, &app.proxies)?.address;
+    let source = source(request, &app.proxies)?;
     let authorization = authorization(request.headers())?;
     let index = app.index();
     let caller = match &authorization {
-        Authorization::Bearer(token) => administrator(app, &index, token)?,
+        Authorization::Token { scheme, token } => {
+            let presented = (*scheme, token.as_str());
+            let certificate = source.certificate.as_deref();
+            let holds = held(request, app, "/oauth2/introspect", presented, certificate)
+                .await
+                .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
+            administrator(app, &index, presented, &holds)?
+        }
         _ => {
-            let credentials = credentials(&authorization, &form)?;
-            let caller = authenticate(app, &index, &credentials, source);
-            let caller = caller.map_err(|_| OAuthError::invalid_client())?.id();
+            let caller = oauth::caller(app, &index, &authorization, &form, &source).await?;
+            let caller = caller.id();
             Caller {
                 id: caller,
                 all: introspects_all(&index, caller),
@@ -144,10 +152,19 @@ struct Caller {
 }
 
 /// A caller with a token of the management API.
-fn administrator(app: &App, index: &Index, token: &str) -> Result<Caller, OAuthError> {
+fn administrator(
+    app: &App,
+    index: &Index,
+    (scheme, token): (TokenScheme, &str),
+    holds: &Holds,
+) -> Result<Caller, OAuthError> {
     let token = app
         .validate_token(token)
         .map_err(|_| OAuthError::invalid_client())?;
+    let proved = holds.jkt.is_some() == (scheme == TokenScheme::Dpop);
+    if !proved || !token.is_held_by(holds) {
+        return Err(OAuthError::invalid_client());
+    }
     let scope = ManagementScope::TokensIntrospect;
     let all = token.claims.aud.iter().eq([MANAGEMENT_IDENTIFIER])
         && token

@@ -2,36 +2,71 @@
 //! only know that one). They say what this server does and nothing that it does not.
 
 use crate::app::App;
+use crate::dpop;
+use crate::issue::GrantType;
+use crate::jose::ForeignAlgorithm;
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use serde_json::json;
-use writ_core::Algorithm;
+use writ_core::{Algorithm, AuthenticationMethod, Index, SecurityProfile};
 
-/// How an application can authenticate.
-const AUTHENTICATION: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+/// How an application can authenticate (RFC 8414 §2). A token of a trusted issuer has no name
+/// there: it comes as a client assertion, or as a grant.
+const AUTHENTICATION: [AuthenticationMethod; 5] = [
+    AuthenticationMethod::ClientSecretBasic,
+    AuthenticationMethod::ClientSecretPost,
+    AuthenticationMethod::PrivateKeyJwt,
+    AuthenticationMethod::TlsClientAuth,
+    AuthenticationMethod::SelfSignedTlsClientAuth,
+];
 
 /// Answers the document.
 pub async fn metadata(app: Data<App>) -> HttpResponse {
-    let max_age = app.index().settings().jwks_max_age_seconds;
+    let index = app.index();
+    let max_age = index.settings().jwks_max_age_seconds;
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}")))
-        .json(document(app.issuer.as_str()))
+        .json(document(app.issuer.as_str(), &index))
 }
 
-fn document(issuer: &str) -> serde_json::Value {
+fn document(issuer: &str, index: &Index) -> serde_json::Value {
+    let strict = index.settings().security_profile == SecurityProfile::Fapi2;
+    let methods = AUTHENTICATION
+        .iter()
+        .filter(|it| !(strict && it.uses_secret()));
+    let methods: Vec<&str> = methods.map(|method| method.as_str()).collect();
+    let mut assertions: Vec<&str> = match strict {
+        true => ForeignAlgorithm::FAPI2.map(ForeignAlgorithm::as_str).into(),
+        false => ForeignAlgorithm::ALL.map(ForeignAlgorithm::as_str).into(),
+    };
+    // RFC 9864 §2.2: the other name of what EdDSA is here.
+    assertions.push("Ed25519");
+    let proofs = dpop::ALGORITHMS.map(ForeignAlgorithm::as_str);
+    let details: Vec<&str> = index
+        .apis(None)
+        .flat_map(|api| api.details_types.iter())
+        .map(|details_type| details_type.name.as_str())
+        .collect();
     json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "jwks_uri": format!("{issuer}/oauth2/jwks"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         // There is no authorization endpoint, so no response type (RFC 8414 §2).
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": AUTHENTICATION,
-        "introspection_endpoint_auth_methods_supported": AUTHENTICATION,
-        "revocation_endpoint_auth_methods_supported": AUTHENTICATION,
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": assertions,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": assertions,
+        "introspection_signing_alg_values_supported": [Algorithm::default().as_str()],
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": assertions,
+        "dpop_signing_alg_values_supported": proofs,
+        "tls_client_certificate_bound_access_tokens": true,
+        "authorization_details_types_supported": details,
         // Required by OpenID Connect Discovery §3; there are no ID tokens to be had.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),

@@ -1,6 +1,7 @@
 //! One of the two files that know status codes: errors of the OAuth endpoints as RFC 6749 §5.2
 //! says.
 
+use super::possession::ProofError;
 use crate::form::FormError;
 use crate::issue::IssueError;
 use crate::telemetry::TokenErrorCode;
@@ -18,6 +19,7 @@ pub struct OAuthError {
     /// The `error_description`.
     pub description: String,
     retry: bool,
+    nonce: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +74,20 @@ impl OAuthError {
             code,
             description,
             retry: false,
+            nonce: None,
+        }
+    }
+
+    /// A DPoP proof that is not taken, and the nonce that the next one may have.
+    #[must_use]
+    pub fn proof(error: ProofError, nonce: String) -> Self {
+        let code = match error.wants_nonce() {
+            true => TokenErrorCode::UseDpopNonce,
+            false => TokenErrorCode::InvalidDpopProof,
+        };
+        Self {
+            nonce: Some(nonce),
+            ..Self::new(StatusCode::BAD_REQUEST, code, &error.to_string())
         }
     }
 
@@ -85,6 +101,9 @@ impl OAuthError {
         if self.status == StatusCode::UNAUTHORIZED {
             let basic = r#"Basic realm="writ", charset="UTF-8""#;
             response.insert_header((header::WWW_AUTHENTICATE, basic));
+        }
+        if let Some(nonce) = &self.nonce {
+            response.insert_header(("dpop-nonce", nonce.as_str()));
         }
         if self.retry {
             response.insert_header((header::RETRY_AFTER, "1"));

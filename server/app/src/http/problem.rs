@@ -32,6 +32,9 @@ pub fn failed(failure: &Failure, request_id: &str) -> HttpResponse {
     if let Some(challenge) = challenge(failure) {
         add(header::WWW_AUTHENTICATE, &challenge);
     }
+    if let Failure::Unproved { nonce: Some(nonce) } = failure {
+        add(header::HeaderName::from_static("dpop-nonce"), nonce);
+    }
     if let Failure::WrongMethod { allow } = failure {
         add(header::ALLOW, allow);
     }
@@ -65,6 +68,7 @@ fn class(failure: &Failure) -> (StatusCode, &'static str) {
         Failure::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
         Failure::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         Failure::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, "invalid_token"),
+        Failure::Unproved { .. } => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof"),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, code),
         Failure::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
         Failure::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -180,6 +184,13 @@ fn challenge(failure: &Failure) -> Option<String> {
                    error_description=\"the token is not valid, or not any more\"";
     match failure {
         Failure::Unauthenticated { presented: false } => Some("Bearer realm=\"writ\"".to_owned()),
+        Failure::Unproved { nonce } => {
+            let error = match nonce {
+                Some(_) => "use_dpop_nonce",
+                None => "invalid_dpop_proof",
+            };
+            Some(format!("DPoP realm=\"writ\", error=\"{error}\""))
+        }
         Failure::Unauthenticated { presented: true }
         | Failure::Refused {
             refusal: Refusal::ActorUnusable { .. },

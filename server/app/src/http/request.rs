@@ -2,9 +2,11 @@
 //! and what is believed about where it comes from.
 
 use super::oauth_error::OAuthError;
+use super::possession::PeerCertificate;
 use super::problem;
 use super::unread::Held;
 use crate::app::App;
+use crate::client_certificate::ClientCertificate;
 use crate::clock::Stopwatch;
 use crate::credentials::hides_secret;
 use crate::net::TrustedProxies;
@@ -21,6 +23,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a listener asks of its requests and says in its answers.
@@ -185,35 +188,47 @@ fn endpoint(path: &str) -> Endpoint {
 }
 
 /// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// The address of the caller.
     pub address: IpAddr,
-    /// SHA-256 of the certificate of the caller (RFC 8705 §3.1).
-    pub client_cert: Option<[u8; 32]>,
+    /// The certificate of the caller.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// Where a request comes from, as far as trusted proxies vouch for it.
+/// Where a request comes from, as far as trusted proxies vouch for it. From such a one the headers
+/// count and not the certificate of the connection, which is the proxy's own.
 ///
 /// # Errors
-/// `Client-Cert` from somebody who may not set it (RFC 9440 §3.1), or one that is malformed.
+/// `Client-Cert` or `Client-Cert-Chain` from somebody who may not set it (RFC 9440 §3.1), or one
+/// that is malformed.
 pub fn source(request: &HttpRequest, proxies: &TrustedProxies) -> Result<Source, OAuthError> {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let values = |name: &'static str| request.headers().get_all(name).map(HeaderValue::as_bytes);
-    let client_cert = proxies
-        .client_certificate(peer, values("client-cert"))
+    let forwarded = proxies
+        .client_certificates(peer, values("client-cert"), values("client-cert-chain"))
         .map_err(|error| OAuthError::invalid_request(&error.to_string()))?;
-    let thumbprint = |value| {
-        crate::net::certificate_sha256(value).ok_or_else(|| {
-            OAuthError::invalid_request("the Client-Cert header is not a certificate (RFC 9440)")
-        })
+    let certificate = match forwarded {
+        Some(chain) => {
+            let parsed = ClientCertificate::parse(chain);
+            let parsed = parsed.map_err(|_| {
+                OAuthError::invalid_request(
+                    "the Client-Cert header is not a certificate (RFC 9440)",
+                )
+            })?;
+            Some(Arc::new(parsed))
+        }
+        None if proxies.trusts(peer) => None,
+        None => request
+            .conn_data::<PeerCertificate>()
+            .map(|PeerCertificate(certificate)| Arc::clone(certificate)),
     };
     let hops: Vec<&[u8]> = values("x-forwarded-for").collect();
     Ok(Source {
         address: proxies.client_address(peer, hops),
-        client_cert: client_cert.map(thumbprint).transpose()?,
+        certificate,
     })
 }
 

@@ -1,11 +1,10 @@
 //! `POST /oauth2/revoke` (RFC 7009). An application ends its own tokens. A token that is unknown,
 //! expired or somebody else's is answered like one that was revoked, and nothing is recorded.
 
-use super::oauth::{self, authorization, credentials};
+use super::oauth::{self, authorization};
 use super::oauth_error::OAuthError;
 use super::request::source;
 use crate::app::{App, ExecuteError};
-use crate::issue::authenticate;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use writ_core::{Actor, Command, Refusal, Submission};
@@ -21,11 +20,9 @@ pub async fn revoke(request: HttpRequest, payload: Payload, app: Data<App>) -> H
 async fn answer(request: &HttpRequest, payload: Payload, app: &App) -> Result<(), OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
-    let source = source(request, &app.proxies)?.address;
+    let source = source(request, &app.proxies)?;
     let authorization = authorization(request.headers())?;
-    let credentials = credentials(&authorization, &form)?;
-    let caller = authenticate(app, &app.index(), &credentials, source);
-    let caller = caller.map_err(|_| OAuthError::invalid_client())?;
+    let caller = oauth::caller(app, &app.index(), &authorization, &form, &source).await?;
     let token = form.get("token");
     let token = token.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
     let Ok(token) = app.validate_token(token) else {

@@ -1,10 +1,13 @@
-//! `POST /oauth2/token` (RFC 6749 §3.2): client credentials.
+//! `POST /oauth2/token` (RFC 6749 §3.2): client credentials, and foreign tokens as a grant (RFC 7523
+//! §2.1), which comes to the same: they prove the application.
 
-use super::oauth::{self, authorization, credentials};
+use super::oauth::{self, Authorization, authorization, credentials};
 use super::oauth_error::OAuthError;
+use super::possession::proof;
 use super::request::{source, user_agent};
 use crate::app::App;
-use crate::issue::{Holds, IssueError, Request, TokenAnswer, issue};
+use crate::form::Form;
+use crate::issue::{GrantType, IssueError, PresentedCredentials, Request, TokenAnswer, issue};
 use crate::telemetry::TokenErrorCode;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -47,30 +50,37 @@ async fn answer(
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
     let authorization = authorization(request.headers())?;
-    match form.get("grant_type") {
-        Some("client_credentials") => {}
-        Some(_) => {
-            let description = "grant_type must be client_credentials";
+    let grant_type = match form.get("grant_type").map(GrantType::of) {
+        Some(Some(grant_type)) => grant_type,
+        Some(None) => {
+            let description = "grant_type must be client_credentials or \
+                               urn:ietf:params:oauth:grant-type:jwt-bearer";
             let code = TokenErrorCode::UnsupportedGrantType;
             return Err(OAuthError::new(StatusCode::BAD_REQUEST, code, description));
         }
         None => return Err(OAuthError::invalid_request("grant_type is missing")),
-    }
+    };
     let resources: Vec<&str> = form.all("resource").collect();
     let source = source(request, &app.proxies)?;
+    let proof = proof(request, app, "/oauth2/token", None)
+        .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
     let asked = Request {
-        credentials: credentials(&authorization, &form)?,
+        grant_type,
+        credentials: match grant_type {
+            GrantType::ClientCredentials => {
+                credentials(&authorization, &form, source.certificate.is_some())?
+            }
+            GrantType::JwtBearer => assertion(&authorization, &form)?,
+        },
         ask: Ask {
             scope: form.get("scope"),
             resources: &resources,
             ..Ask::default()
         },
+        certificate: source.certificate.clone(),
+        proof,
         source: source.address,
         user_agent: user_agent(request),
-        holds: Holds {
-            jkt: None,
-            certificate: source.client_cert,
-        },
         traceparent: &oauth::traceparent(request),
     };
     issue(app, &asked).await.map_err(|error| {
@@ -79,10 +89,29 @@ async fn answer(
     })
 }
 
+/// The token that is presented as a grant. It proves the application, so nothing else may.
+fn assertion<'a>(
+    authorization: &Authorization,
+    form: &'a Form<'_>,
+) -> Result<PresentedCredentials<'a>, OAuthError> {
+    let others = ["client_secret", "client_assertion", "client_assertion_type"];
+    let beside = others.iter().any(|name| form.get(name).is_some());
+    if beside || !matches!(authorization, Authorization::Absent) {
+        let detail =
+            "the assertion of this grant proves the application; send nothing else that does";
+        return Err(OAuthError::invalid_request(detail));
+    }
+    let missing = |name| OAuthError::invalid_request(&format!("{name} is missing"));
+    Ok(PresentedCredentials::Assertion {
+        client_id: Some(form.get("client_id").ok_or_else(|| missing("client_id"))?),
+        assertion: form.get("assertion").ok_or_else(|| missing("assertion"))?,
+    })
+}
+
 /// A mistake of a client wakes nobody; trouble of ours does.
 fn log(error: &IssueError) {
     match error {
-        IssueError::InvalidClient | IssueError::Denied(_) => {
+        IssueError::InvalidClient | IssueError::Denied(_) | IssueError::ProofReplayed => {
             tracing::debug!(reason = error.reason(), "no token");
         }
         IssueError::NotPermitted(not) if not.objection.is_denial() => {
@@ -93,7 +122,10 @@ fn log(error: &IssueError) {
             let faults = not.faults();
             tracing::warn!(reason = error.reason(), issuance = %not.judged.id, faults, "no token");
         }
-        IssueError::NoKey(_) | IssueError::Unrecorded(_) | IssueError::Unsettled => {
+        IssueError::NoKey(_)
+        | IssueError::Unrecorded(_)
+        | IssueError::Forgetful(_)
+        | IssueError::Unsettled => {
             tracing::error!(%error, "no token could be issued");
         }
     }

@@ -1,15 +1,28 @@
-//! Who is it? The one place that compares secrets.
+//! Who is it? The one place where applications are told from those who only say so: by a secret
+//! (`authenticate/secret.rs`), by a signed token (`authenticate/assertion.rs`), or by the
+//! certificate of their connection (`authenticate/certificate.rs`).
+
+mod assertion;
+mod certificate;
+mod secret;
+mod spent;
+
+pub use spent::Spent;
 
 use super::IssueError;
 use crate::app::App;
-use crate::credentials::{digest, digests_match};
+use crate::client_certificate::ClientCertificate;
+use crate::jose::Replay;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use writ_core::{
-    Application, ApplicationId, AuthenticationMethod, Index, Millis, SecretId, SecretMatch,
+    Application, ApplicationId, AuthenticationMethod, Index, IssuerId, Millis, Name, Position,
+    SecretId,
 };
-use writ_ledger::Credential;
+use writ_ledger::{Credential, ForeignToken};
 
 /// Credentials as somebody presents them. Nothing in here is known to be true.
 pub enum PresentedCredentials<'a> {
@@ -22,17 +35,39 @@ pub enum PresentedCredentials<'a> {
         /// `client_secret_basic` or `client_secret_post`.
         method: AuthenticationMethod,
     },
+    /// A signed token: the application's own, or one of a trusted issuer (RFC 7523 §2).
+    Assertion {
+        /// What claims to be a `client_id`, where it is said beside the token.
+        client_id: Option<&'a str>,
+        /// The token.
+        assertion: &'a str,
+    },
+    /// Nothing but the certificate of the connection (RFC 8705 §2).
+    Certificate {
+        /// What claims to be a `client_id`.
+        client_id: &'a str,
+    },
 }
 
 impl fmt::Debug for PresentedCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret { method, .. } => f
-                .debug_struct("Secret")
-                .field("method", method)
-                .finish_non_exhaustive(),
-        }
+        f.write_str(match self {
+            Self::Secret { method, .. } => method.as_str(),
+            Self::Assertion { .. } => "assertion",
+            Self::Certificate { .. } => "certificate",
+        })
     }
+}
+
+/// Who calls, as the request shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// What they present.
+    pub credentials: &'a PresentedCredentials<'a>,
+    /// The certificate of their connection.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// Where they call from, by the trusted proxies' word.
+    pub source: IpAddr,
 }
 
 /// What proved an application.
@@ -40,28 +75,58 @@ impl fmt::Debug for PresentedCredentials<'_> {
 pub(in crate::issue) enum Proof {
     /// One of its secrets.
     Secret(SecretId),
+    /// One of its keys, by an assertion that counts once.
+    Key {
+        thumbprint: [u8; 32],
+        replay: Replay,
+    },
+    /// A certificate.
+    Certificate([u8; 32]),
+    /// A token of a trusted issuer, by one of its trust rules.
+    Token {
+        rule: Name,
+        issuer: IssuerId,
+        /// The last change of the issuer that was trusted.
+        trusted: Position,
+        token: ForeignToken,
+        expires_at: Millis,
+    },
 }
 
 impl Proof {
     /// As the record of an issuance has it.
     pub fn recorded(&self, method: AuthenticationMethod) -> Credential {
-        let id = match self {
-            Self::Secret(id) => id.to_string(),
+        let (id, token) = match self {
+            Self::Secret(id) => (id.to_string(), None),
+            Self::Key { thumbprint, .. } | Self::Certificate(thumbprint) => {
+                (URL_SAFE_NO_PAD.encode(thumbprint), None)
+            }
+            Self::Token { rule, token, .. } => (rule.to_string(), Some(token.clone())),
         };
         Credential {
             method: method.as_str().into(),
             id: id.into(),
-            token: None,
+            token,
         }
     }
 
-    /// Whether it would still prove the application, where nothing of that has changed.
-    pub fn still_stands(&self, application: &Application, now: Millis) -> bool {
+    /// Whether it would still prove the application, of which nothing has changed.
+    pub fn still_stands(&self, index: &Index, application: &Application, now: Millis) -> bool {
         match self {
             Self::Secret(id) => application
                 .secrets
                 .iter()
                 .any(|secret| secret.id == *id && secret.is_valid(now)),
+            Self::Key { .. } | Self::Certificate(_) => true,
+            Self::Token {
+                issuer,
+                trusted,
+                expires_at,
+                ..
+            } => {
+                let issuer = index.trusted_issuer(*issuer);
+                issuer.is_some_and(|issuer| issuer.version == *trusted) && now < *expires_at
+            }
         }
     }
 }
@@ -97,41 +162,46 @@ impl AuthenticatedApplication {
     pub fn method(&self) -> AuthenticationMethod {
         self.method
     }
-}
 
-/// Compared with in any case, so that an application that does not exist takes a hash and a
-/// comparison too; each secret of one that does takes one more, some nanoseconds beside a request.
-/// No secret has this digest.
-const NOBODY: [u8; 32] = [0x5a; 32];
-
-/// Why somebody did not prove who they are: for the log of failures alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum FailureReason {
-    UnknownApplication,
-    WrongSecret,
-    ExpiredSecret,
-    DisabledApplication,
-    MethodNotAllowed,
-}
-
-impl FailureReason {
-    pub const ALL: [Self; 5] = [
-        Self::UnknownApplication,
-        Self::WrongSecret,
-        Self::ExpiredSecret,
-        Self::DisabledApplication,
-        Self::MethodNotAllowed,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownApplication => "unknown_application",
-            Self::WrongSecret => "wrong_secret",
-            Self::ExpiredSecret => "expired_secret",
-            Self::DisabledApplication => "disabled_application",
-            Self::MethodNotAllowed => "method_not_allowed",
+    /// What it presented and must not present again.
+    pub(in crate::issue) fn replay(&self) -> Option<&Replay> {
+        match &self.proof {
+            Proof::Key { replay, .. } => Some(replay),
+            Proof::Secret(_) | Proof::Certificate(_) | Proof::Token { .. } => None,
         }
     }
+}
+
+macro_rules! reasons {
+    ($($variant:ident = $name:literal,)*) => {
+        /// Why somebody did not prove who they are: for the log of failures alone.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum FailureReason {
+            $($variant,)*
+        }
+
+        impl FailureReason {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    UnknownApplication = "unknown_application",
+    WrongSecret = "wrong_secret",
+    ExpiredSecret = "expired_secret",
+    DisabledApplication = "disabled_application",
+    MethodNotAllowed = "method_not_allowed",
+    WrongAssertion = "wrong_assertion",
+    ReplayedAssertion = "replayed_assertion",
+    KeysUnavailable = "keys_unavailable",
+    UntrustedToken = "untrusted_token",
+    NoCertificate = "no_certificate",
+    WrongCertificate = "wrong_certificate",
 }
 
 /// A failure, with nothing of what was presented.
@@ -142,63 +212,79 @@ pub(super) struct AuthenticationFailure {
     pub application: Option<ApplicationId>,
 }
 
-/// Checks a secret. An unknown application, a disabled one, an expired and a wrong secret are one
-/// answer, and the same work but for the comparisons. Failures are counted (`failures.rs`), each in
-/// the same way: the reason falls out of what every check finds anyway, and nothing that the caller
-/// can see depends on it.
+impl AuthenticationFailure {
+    fn of(application: &Application, reason: FailureReason) -> Self {
+        Self {
+            reason,
+            application: Some(application.id),
+        }
+    }
+}
+
+type Checked = Result<(Arc<Application>, Proof, AuthenticationMethod), AuthenticationFailure>;
+
+/// Checks credentials. Whatever is wrong, it is one answer. Failures are counted (`failures.rs`),
+/// each in the same way, and nothing that the caller can see depends on the reason.
+///
+/// An assertion that is good is not spent by this: [`Spent`] is for that.
 ///
 /// # Errors
 /// [`IssueError::InvalidClient`], always the same.
-pub fn authenticate(
+pub async fn authenticate(
     app: &App,
     index: &Index,
-    credentials: &PresentedCredentials<'_>,
-    source: IpAddr,
+    caller: Caller<'_>,
 ) -> Result<AuthenticatedApplication, IssueError> {
     let now = app.now();
-    let PresentedCredentials::Secret {
-        client_id,
-        presented_secret,
-        method,
-    } = credentials;
-    let checked = check_secret(index, client_id, presented_secret, *method, now);
-    checked.map_err(|failure| {
-        let kept = index.settings().issuance_source_address.then_some(source);
-        app.failures.count(&failure, kept, now);
+    let checked = match *caller.credentials {
+        PresentedCredentials::Secret {
+            client_id,
+            presented_secret,
+            method,
+        } => secret::check(index, client_id, presented_secret, method, now),
+        PresentedCredentials::Assertion {
+            client_id,
+            assertion,
+        } => assertion::check(app, index, client_id, assertion, now).await,
+        PresentedCredentials::Certificate { client_id } => {
+            certificate::check(app, index, client_id, caller.certificate, now).await
+        }
+    };
+    let allowed = checked.and_then(|(application, proof, method)| {
+        // Last, so that a disabled application takes the same steps as one that is not.
+        let reason = match () {
+            () if !application.enabled => FailureReason::DisabledApplication,
+            () if !application.may_use(method, index.settings()) => FailureReason::MethodNotAllowed,
+            () => {
+                return Ok(AuthenticatedApplication {
+                    application,
+                    proof,
+                    method,
+                });
+            }
+        };
+        Err(AuthenticationFailure::of(&application, reason))
+    });
+    allowed.map_err(|failure| {
+        count(app, index, &failure, caller.source, now);
         IssueError::InvalidClient
     })
 }
 
-fn check_secret(
-    index: &Index,
+fn count(app: &App, index: &Index, failure: &AuthenticationFailure, source: IpAddr, now: Millis) {
+    let kept = index.settings().issuance_source_address.then_some(source);
+    app.failures.count(failure, kept, now);
+}
+
+/// The application of a presented id, if there is one.
+fn presented<'a>(
+    index: &'a Index,
     client_id: &str,
-    presented_secret: &str,
-    method: AuthenticationMethod,
-    now: Millis,
-) -> Result<AuthenticatedApplication, AuthenticationFailure> {
-    let presented = digest(presented_secret.as_bytes());
+) -> Result<&'a Arc<Application>, AuthenticationFailure> {
     let id = client_id.parse::<ApplicationId>().ok();
-    let application = id.and_then(|id| index.application(id));
-    let nobody = digests_match(&presented, &NOBODY);
-    let found = application.map_or(SecretMatch::None, |app| app.match_secret(&presented, now));
-    let reason = match (application, found) {
-        (Some(application), SecretMatch::Valid(secret)) if application.enabled && !nobody => {
-            if application.may_use(method, index.settings()) {
-                return Ok(AuthenticatedApplication {
-                    application: Arc::clone(application),
-                    proof: Proof::Secret(secret.id),
-                    method,
-                });
-            }
-            FailureReason::MethodNotAllowed
-        }
-        (None, _) => FailureReason::UnknownApplication,
-        (Some(_), SecretMatch::Valid(_)) => FailureReason::DisabledApplication,
-        (Some(_), SecretMatch::Expired) => FailureReason::ExpiredSecret,
-        (Some(_), SecretMatch::None) => FailureReason::WrongSecret,
-    };
-    Err(AuthenticationFailure {
-        reason,
-        application: application.map(|application| application.id),
-    })
+    id.and_then(|id| index.application(id))
+        .ok_or(AuthenticationFailure {
+            reason: FailureReason::UnknownApplication,
+            application: None,
+        })
 }

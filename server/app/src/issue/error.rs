@@ -5,12 +5,21 @@ use super::{NotPermitted, Objection};
 use crate::telemetry::TokenErrorCode;
 use writ_core::{Algorithm, Denial, SenderConstraint};
 
+/// The reason of a decision about a proof that was presented before.
+pub const PROOF_REPLAYED: &str = "proof_replayed";
+
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The application did not prove who it is. One text for every reason (RFC 6749 §5.2).
     #[error("the client authentication failed")]
     InvalidClient,
+    /// The DPoP proof was presented before (RFC 9449 §11.1).
+    #[error("the DPoP proof was presented before")]
+    ProofReplayed,
+    /// What counts once cannot be remembered: nothing was issued.
+    #[error("what counts once cannot be remembered: {0}")]
+    Forgetful(writ_ledger::ReplayError),
     /// The grant index does not allow it.
     #[error(transparent)]
     Denied(Denial),
@@ -34,6 +43,8 @@ impl IssueError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidClient => "client_authentication_failed",
+            Self::ProofReplayed => PROOF_REPLAYED,
+            Self::Forgetful(_) => "not_remembered",
             Self::Denied(denial) => denial.code(),
             Self::NotPermitted(not) => not.objection.code(),
             Self::NoKey(_) => "no_signing_key",
@@ -54,7 +65,8 @@ impl IssueError {
             Self::InvalidClient => TokenErrorCode::InvalidClient,
             Self::Denied(denial) => denial_code(denial),
             Self::NotPermitted(not) => objection_code(&not.objection),
-            Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled => {
+            Self::ProofReplayed => TokenErrorCode::InvalidDpopProof,
+            Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled | Self::Forgetful(_) => {
                 TokenErrorCode::TemporarilyUnavailable
             }
         }

@@ -134,7 +134,7 @@ impl Failures {
         let kinds = counts.kinds.extract_if(|kind, _| over(kind.window));
         let mut taken: Vec<(Kind, Count)> = kinds.collect();
         counts.addressed = counts.kinds.keys().filter(|k| k.address.is_some()).count();
-        for reason in FailureReason::ALL {
+        for reason in FailureReason::ALL.iter().copied() {
             let other = &mut counts.others[reason as usize];
             if let Some((window, count)) = other.take_if(|(window, _)| over(*window)) {
                 let kind = Kind {
@@ -342,7 +342,7 @@ mod tests {
             let rows = [failures.take(false, NOW), failures.take(true, NOW)].concat();
             prop_assert!(rows.len() <= ADDRESSED + PLAIN + FailureReason::ALL.len());
             prop_assert_eq!(capacity, Failures::default().counts().kinds.capacity());
-            for reason in FailureReason::ALL {
+            for reason in FailureReason::ALL.iter().copied() {
                 let counted = rows.iter().filter(|row| &*row.reason == reason.as_str());
                 let came = all.iter().filter(|(n, ..)| FailureReason::ALL[*n] == reason);
                 prop_assert_eq!(counted.map(|row| row.count).sum::<u64>(), came.count() as u64);

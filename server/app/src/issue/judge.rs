@@ -10,9 +10,6 @@ use std::sync::Arc;
 use writ_core::{Entitled, Jti, Millis, ScopeName};
 use writ_ledger::{PolicyRecord, Verdict};
 
-/// As in the token request (RFC 6749 §4.4): the only way to a token yet.
-pub const GRANT_TYPE: &str = "client_credentials";
-
 /// Evidence that every bound policy has judged: what may be signed. It can only be less than the
 /// entitlement it was made from.
 #[derive(Debug)]
@@ -154,7 +151,7 @@ pub fn judge(
             entitled,
             id,
             at,
-            grant_type: GRANT_TYPE,
+            grant_type: request.grant_type.as_str(),
             facts: request.facts(entitlement.application.method().as_str()),
             issuer: app.issuer.as_str(),
         },

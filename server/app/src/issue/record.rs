@@ -33,7 +33,7 @@ impl RecordedToken {
         } = &self.signed;
         let current = index.application(application.id());
         entitlement_version(index, entitled) == Some(entitled.version)
-            && current.is_some_and(|current| application.proof().still_stands(current, now))
+            && current.is_some_and(|current| application.proof().still_stands(index, current, now))
             && ring.trusted(kid.as_str()).is_some()
     }
 
@@ -124,11 +124,14 @@ pub(super) async fn refused(
     // Codes only: the texts repeat what was asked, and that can be a secret in the wrong place.
     let reason = error.reason().into();
     let outcome = match error {
-        IssueError::Denied(_) | IssueError::InvalidClient => Outcome::Denied { reason },
+        IssueError::Denied(_) | IssueError::InvalidClient | IssueError::ProofReplayed => {
+            Outcome::Denied { reason }
+        }
         IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
         IssueError::NotPermitted(_)
         | IssueError::NoKey(_)
         | IssueError::Unrecorded(_)
+        | IssueError::Forgetful(_)
         | IssueError::Unsettled => Outcome::Fault { reason },
     };
     let judged = match error {
@@ -185,6 +188,7 @@ fn blank(
         at: id.millis(),
         clock: None,
         application: application.id(),
+        grant_type: request.grant_type.recorded(),
         credential: application.proof().recorded(application.method()),
         as_of,
         asked: request
@@ -204,7 +208,7 @@ fn blank(
             .take(LISTED)
             .map(|resource| kept::<Identifier>(resource))
             .collect(),
-        held: held(&request.holds),
+        held: held(&request.holds()),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
         policies: Vec::new(),

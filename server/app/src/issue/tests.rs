@@ -40,7 +40,9 @@ fn request(job: &Job) -> Request<'_> {
         },
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("job/1"),
-        holds: Holds::default(),
+        grant_type: GrantType::default(),
+        certificate: None,
+        proof: None,
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     }
 }
@@ -49,7 +51,7 @@ fn request(job: &Job) -> Request<'_> {
 async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     let (app, request) = (&server.app, request(job));
     let index = app.index();
-    let application = authenticate(app, &index, &request.credentials, request.source).unwrap();
+    let application = authenticate(app, &index, request.caller()).await.unwrap();
     let signed = decide(app, &index, &application, &request).unwrap();
     record(app, &request, signed).await.unwrap()
 }
@@ -556,7 +558,7 @@ async fn keys_rotate_by_themselves_and_are_known_before_they_sign() {
     crate::maintenance::run_once(&server.app).await;
     assert_eq!(active(), first);
     let index = server.app.index();
-    let published = |key: &&std::sync::Arc<writ_core::SigningKey>| {
+    let published = |key: &&Arc<writ_core::SigningKey>| {
         key.algorithm == Algorithm::ES256 && key.state == KeyState::Published
     };
     let next = index.keys().find(published).unwrap().kid.clone();

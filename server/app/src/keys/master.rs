@@ -1,6 +1,7 @@
 //! The master key: what the key store is sealed under. It comes from a file that nobody else can
 //! read, or from the environment. It is 32 random bytes, written as base64 on one line.
 
+use aws_lc_rs::hmac;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -172,6 +173,16 @@ impl MasterKey {
         let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(io)?;
         directory.sync_all().map_err(io)?;
         Ok(Self(key))
+    }
+
+    /// A key that is derived from it, for one purpose (RFC 2104): who has it does not have this one.
+    #[must_use]
+    pub fn derive(master_key: &[u8; 32], purpose: &str) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, master_key);
+        let tag = hmac::sign(&key, purpose.as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(tag.as_ref());
+        bytes
     }
 
     /// The bytes: for the key store.

@@ -119,6 +119,7 @@ fn record(n: u64) -> IssuanceRecord {
         id: Jti(u128::from(at.0) << 80 | u128::from(n)),
         at,
         application: ApplicationId(7),
+        grant_type: None,
         credential: Credential {
             method: "client_secret_basic".into(),
             id: "s".into(),

@@ -24,6 +24,7 @@ pub fn record(at: u64, n: u64) -> IssuanceRecord {
         id: Jti(u128::from(at) << 80 | 7 << 76 | u128::from(n)),
         at: Millis(at),
         application: ApplicationId(7),
+        grant_type: None,
         credential: Credential {
             method: "client_secret_basic".into(),
             id: "s1".into(),

@@ -1,10 +1,13 @@
 //! A server with a life: applications, policies, bindings, keys and settings change, it is stopped and
 //! started, the clock jumps, and all the while tokens are asked for. One seed gives one life.
 
+use crate::client_certificate::tests::of_digest;
 use crate::clock::{Random, SeededRandom};
 use crate::config::{Config, Issuer};
+use crate::dpop::DpopProof;
 use crate::issue::tests::policies::{DENIES, FIRST_SCOPE, OTHER, READS, TALKS};
-use crate::issue::{Holds, IssueError, PresentedCredentials, Request, issue};
+use crate::issue::{GrantType, IssueError, PresentedCredentials, Request, issue};
+use crate::jose::{ForeignAlgorithm, mint};
 use crate::policies::Pin;
 use crate::testing::{Job, TestServer, blocking};
 use std::net::IpAddr;
@@ -477,10 +480,14 @@ impl History {
             },
             source: self.any(&sources),
             user_agent: self.any(&[None, Some("job/1"), Some("caf\u{e9} \"quoted\"\u{1}")]),
-            holds: Holds {
-                jkt: self.any(&[None, None, Some([9; 32])]),
-                certificate: self.any(&[None, Some([7; 32])]),
-            },
+            grant_type: GrantType::default(),
+            certificate: self.any(&[None, Some(of_digest([7; 32]))]),
+            proof: self.one_in(3).then(|| DpopProof {
+                jkt: [9; 32],
+                algorithm: ForeignAlgorithm::ES256,
+                jti: mint::jti().into(),
+                iat: self.server().app.now(),
+            }),
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         };
         let answer = issue(&self.server().app, &request).await;

@@ -415,10 +415,7 @@ async fn a_policy_is_told_what_it_reads_and_only_that_is_recorded() {
     let more = Request {
         source: "::ffff:192.0.2.7".parse().unwrap(),
         user_agent: Some("canary-agent"),
-        holds: Holds {
-            jkt: None,
-            certificate: Some([7; 32]),
-        },
+        certificate: Some(crate::client_certificate::tests::of_digest([7; 32])),
         ..request(&job)
     };
     issue(&server.app, &more).await.unwrap();
@@ -471,7 +468,7 @@ async fn the_recorded_question_can_be_asked_again() {
             entitled: &entitled,
             id: record.id,
             at: record.clock.unwrap_or(record.at),
-            grant_type: GRANT_TYPE,
+            grant_type: GrantType::default().as_str(),
             facts: Facts {
                 auth_method: Some(&record.credential.method),
                 ip: attributes["net.ip"].as_str().unwrap().parse().ok(),

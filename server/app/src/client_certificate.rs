@@ -1,0 +1,266 @@
+//! Certificates of clients: what one says, and whether an authority that this node trusts vouches
+//! for it. That the client has its key was proved by the handshake, or a trusted proxy says so;
+//! which application it proves is for `issue/authenticate/certificate.rs`.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, crypto};
+use sha2::{Digest, Sha256};
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use writ_core::{CertificateSubject, Millis};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+
+/// Longest certificate, in bytes: some have dozens of names.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+/// Most certificates of a chain, the client's own included.
+pub const CHAIN_MAX: usize = 8;
+
+/// Why a certificate proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    /// It is no certificate, too long, or comes with too many others.
+    #[error("not a certificate of X.509, or too long")]
+    Malformed,
+    /// This node trusts no authority (`tls.client_ca_file`).
+    #[error("this node trusts no authority for client certificates: set tls.client_ca_file")]
+    NoAuthority,
+    /// The authority does not vouch for it now.
+    #[error("no trusted authority vouches for it now")]
+    Untrusted,
+}
+
+/// What a client's certificate says. Made by [`Self::parse`] alone.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    sha256: [u8; 32],
+    subject: String,
+    dns: Vec<String>,
+    uris: Vec<String>,
+    ips: Vec<IpAddr>,
+    emails: Vec<String>,
+    not_before: i64,
+    not_after: i64,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
+impl ClientCertificate {
+    /// Reads the client's certificate, which is the first, and keeps those that lead to its
+    /// authority.
+    ///
+    /// # Errors
+    /// [`CertificateFault::Malformed`].
+    pub fn parse(chain: Vec<CertificateDer<'static>>) -> Result<Self, CertificateFault> {
+        let malformed = CertificateFault::Malformed;
+        let fits = |der: &CertificateDer<'_>| der.len() <= CERTIFICATE_BYTES_MAX;
+        if chain.len() > CHAIN_MAX || !chain.iter().all(fits) {
+            return Err(malformed);
+        }
+        let der = chain.first().ok_or_else(|| malformed.clone())?;
+        let (rest, found) = X509Certificate::from_der(der).map_err(|_| malformed.clone())?;
+        if !rest.is_empty() {
+            return Err(malformed);
+        }
+        let mut this = Self {
+            sha256: Sha256::digest(der).into(),
+            subject: distinguished_name(found.subject()).ok_or_else(|| malformed.clone())?,
+            dns: Vec::new(),
+            uris: Vec::new(),
+            ips: Vec::new(),
+            emails: Vec::new(),
+            not_before: found.validity().not_before.timestamp(),
+            not_after: found.validity().not_after.timestamp(),
+            chain: Vec::new(),
+        };
+        let names = found.subject_alternative_name().map_err(|_| malformed)?;
+        for name in names.iter().flat_map(|names| &names.value.general_names) {
+            match name {
+                GeneralName::DNSName(name) => this.dns.push((*name).to_owned()),
+                GeneralName::URI(name) => this.uris.push((*name).to_owned()),
+                GeneralName::RFC822Name(name) => this.emails.push((*name).to_owned()),
+                GeneralName::IPAddress(bytes) => this.ips.extend(address(bytes)),
+                _ => {}
+            }
+        }
+        this.chain = chain;
+        Ok(this)
+    }
+
+    /// SHA-256 of the certificate in DER (RFC 8705 §3.1).
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Its subject, as RFC 4514 writes it: what `openssl x509 -subject -nameopt RFC2253` shows,
+    /// with letters beyond ASCII as they are.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Whether it is within its period of validity. RFC 8705 asks that of no self-signed one; but a
+    /// period that its owner chose is worth keeping to.
+    #[must_use]
+    pub fn is_valid(&self, now: Millis) -> bool {
+        let now = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Whether it names this subject (RFC 8705 §2.1.2): one of its names is it, exactly. Host names
+    /// are compared without regard to case, and a wildcard is a name like others.
+    #[must_use]
+    pub fn names(&self, subject: &CertificateSubject) -> bool {
+        match subject {
+            CertificateSubject::Dn(name) => self.subject == name.as_str(),
+            CertificateSubject::Dns(name) => {
+                let same = |one: &String| one.eq_ignore_ascii_case(name.as_str());
+                self.dns.iter().any(same)
+            }
+            CertificateSubject::Uri(name) => self.uris.iter().any(|one| one == name.as_str()),
+            CertificateSubject::Ip(address) => self.ips.contains(address),
+            CertificateSubject::Email(name) => self.emails.iter().any(|one| one == name.as_str()),
+        }
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
+/// A name as RFC 4514 §2 writes it; nothing where a value is no text. The last part comes first.
+fn distinguished_name(name: &X509Name<'_>) -> Option<String> {
+    let mut out = String::new();
+    let parts: Vec<_> = name.iter().collect();
+    for (i, part) in parts.into_iter().rev().enumerate() {
+        out.push_str(if i == 0 { "" } else { "," });
+        for (j, attribute) in part.iter().enumerate() {
+            out.push_str(if j == 0 { "" } else { "+" });
+            out.push_str(&short_name(&attribute.attr_type().to_id_string()));
+            out.push('=');
+            escape(attribute.as_str().ok()?, &mut out);
+        }
+    }
+    Some(out)
+}
+
+/// The names of RFC 4514 §3; others by their numbers.
+fn short_name(oid: &str) -> String {
+    let known = match oid {
+        "2.5.4.3" => "CN",
+        "2.5.4.6" => "C",
+        "2.5.4.7" => "L",
+        "2.5.4.8" => "ST",
+        "2.5.4.9" => "STREET",
+        "2.5.4.10" => "O",
+        "2.5.4.11" => "OU",
+        "0.9.2342.19200300.100.1.1" => "UID",
+        "0.9.2342.19200300.100.1.25" => "DC",
+        other => other,
+    };
+    known.to_owned()
+}
+
+/// RFC 4514 §2.4.
+fn escape(value: &str, out: &mut String) {
+    let last = value.chars().count().saturating_sub(1);
+    for (i, c) in value.chars().enumerate() {
+        let at_border = (i == 0 && matches!(c, ' ' | '#')) || (i == last && c == ' ');
+        match c {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ if at_border => {
+                out.push('\\');
+                out.push(c);
+            }
+            // Whoever writes control characters into a name gets something that nobody registers.
+            c if c.is_control() => {
+                let _ = write!(out, "\\{:02X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+/// The authorities whose client certificates count (`tls.client_ca_file`).
+#[derive(Default)]
+pub struct ClientAuthorities(Option<Arc<dyn ClientCertVerifier>>);
+
+impl fmt::Debug for ClientAuthorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientAuthorities")
+            .field(&self.0.is_some())
+            .finish()
+    }
+}
+
+/// The file of authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} holds no certificates of authorities in PEM that can be used")]
+pub struct AuthoritiesError {
+    path: std::path::PathBuf,
+}
+
+impl ClientAuthorities {
+    /// Those of a file in PEM, or none.
+    ///
+    /// # Errors
+    /// The file holds nothing that could be used.
+    pub fn open(path: Option<&Path>) -> Result<Self, AuthoritiesError> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let error = || AuthoritiesError {
+            path: path.to_owned(),
+        };
+        let found = CertificateDer::pem_file_iter(path).map_err(|_| error())?;
+        let mut roots = RootCertStore::empty();
+        for certificate in found {
+            let certificate = certificate.map_err(|_| error())?;
+            roots.add(certificate).map_err(|_| error())?;
+        }
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        Ok(Self(Some(builder.build().map_err(|_| error())?)))
+    }
+
+    /// Whether one of them vouches for a certificate now, as that of a client (RFC 5280 §6,
+    /// §4.2.1.12).
+    ///
+    /// # Errors
+    /// None does.
+    pub fn verify(
+        &self,
+        certificate: &ClientCertificate,
+        now: Millis,
+    ) -> Result<(), CertificateFault> {
+        let verifier = self.0.as_ref().ok_or(CertificateFault::NoAuthority)?;
+        let (own, others) = certificate
+            .chain
+            .split_first()
+            .ok_or(CertificateFault::Malformed)?;
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
+        let verified = verifier.verify_client_cert(own, others, now);
+        verified.map(drop).map_err(|_| CertificateFault::Untrusted)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
