@@ -60,6 +60,11 @@ pub(crate) fn of_digest(sha256: [u8; 32]) -> Arc<ClientCertificate> {
     })
 }
 
+/// Its digest.
+pub(crate) fn digest(der: &CertificateDer<'_>) -> [u8; 32] {
+    Sha256::digest(der).into()
+}
+
 fn parsed(der: &CertificateDer<'static>) -> ClientCertificate {
     ClientCertificate::parse(vec![der.clone()]).unwrap()
 }

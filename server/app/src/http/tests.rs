@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod fapi;
 mod protocol;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};
