@@ -449,7 +449,7 @@ fn many_who_ask_at_once_are_one_request() {
         for caller in 0..100 {
             call(["a", "b"][caller % 2]);
         }
-        // Every caller runs as far as it can before the gate is opened: each turn runs one at least.
+        // Every caller runs as far as it can before the gate is opened: a turn runs one at least.
         for _ in 0..=100 {
             tokio::task::yield_now().await;
         }
