@@ -41,6 +41,7 @@ fn sign(c: &mut Criterion) {
             jti: Jti(0x0199_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0000),
             scope: scope.as_str().into(),
             cnf: None,
+            authorization_details: None,
             more: serde_json::Map::new(),
         };
         group.bench_function(BenchmarkId::from_parameter(algorithm), |b| {

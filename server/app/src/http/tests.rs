@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod details;
 mod fapi;
 mod protocol;
+mod quotas;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};
 use actix_web::http::StatusCode;

@@ -6,6 +6,7 @@ use super::oauth_error::OAuthError;
 use super::possession::proof;
 use super::request::{source, user_agent};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::form::Form;
 use crate::issue::{GrantType, IssueError, PresentedCredentials, Request, TokenAnswer, issue};
 use crate::telemetry::TokenErrorCode;
@@ -13,6 +14,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::Value;
 use writ_core::Ask;
 
 #[derive(Serialize)]
@@ -21,6 +23,8 @@ struct Answer<'a> {
     token_type: &'a str,
     expires_in: u32,
     scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a [Value]>,
 }
 
 /// Issues a token.
@@ -34,6 +38,9 @@ pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> Ht
                 token_type: answer.token_type(),
                 expires_in: answer.expires_in_seconds(),
                 scope: answer.scope(),
+                authorization_details: answer
+                    .authorization_details()
+                    .map(AuthorizationDetails::objects),
             }),
         Err(error) => {
             app.metrics.token_refused(error.code);
@@ -60,6 +67,10 @@ async fn answer(
         }
         None => return Err(OAuthError::invalid_request("grant_type is missing")),
     };
+    let details = form.get("authorization_details");
+    let details = details.map(AuthorizationDetails::parse).transpose()?;
+    let types = details.as_ref().map(AuthorizationDetails::types);
+    let types = types.unwrap_or_default();
     let resources: Vec<&str> = form.all("resource").collect();
     let source = source(request, &app.proxies)?;
     let proof = proof(request, app, "/oauth2/token", None)
@@ -75,8 +86,10 @@ async fn answer(
         ask: Ask {
             scope: form.get("scope"),
             resources: &resources,
+            details: &types,
             ..Ask::default()
         },
+        details: details.clone(),
         certificate: source.certificate.clone(),
         proof,
         source: source.address,
@@ -111,7 +124,12 @@ fn assertion<'a>(
 /// A mistake of a client wakes nobody; trouble of ours does.
 fn log(error: &IssueError) {
     match error {
-        IssueError::InvalidClient | IssueError::Denied(_) | IssueError::ProofReplayed => {
+        IssueError::InvalidClient
+        | IssueError::Denied(_)
+        | IssueError::Details(_)
+        | IssueError::QuotaUsedUp { .. }
+        | IssueError::TooManyFailures { .. }
+        | IssueError::ProofReplayed => {
             tracing::debug!(reason = error.reason(), "no token");
         }
         IssueError::NotPermitted(not) if not.objection.is_denial() => {

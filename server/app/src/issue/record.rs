@@ -8,10 +8,12 @@ use crate::credentials::hides_secret;
 use crate::keys::KeyRing;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use std::str::FromStr;
 use writ_core::codec::hex;
 use writ_core::{
-    Algorithm, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName, entitlement_version,
+    Algorithm, DetailsTypeName, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName,
+    entitlement_version,
 };
 use writ_ledger::{Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
@@ -93,6 +95,8 @@ pub async fn record(
         Outcome::Granted,
     );
     let record = IssuanceRecord {
+        details_types: Vec::new(),
+        authorization_details: fitting(request),
         granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
@@ -124,9 +128,12 @@ pub(super) async fn refused(
     // Codes only: the texts repeat what was asked, and that can be a secret in the wrong place.
     let reason = error.reason().into();
     let outcome = match error {
-        IssueError::Denied(_) | IssueError::InvalidClient | IssueError::ProofReplayed => {
-            Outcome::Denied { reason }
-        }
+        IssueError::Denied(_)
+        | IssueError::Details(_)
+        | IssueError::InvalidClient
+        | IssueError::QuotaUsedUp { .. }
+        | IssueError::TooManyFailures { .. }
+        | IssueError::ProofReplayed => Outcome::Denied { reason },
         IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
         IssueError::NotPermitted(_)
         | IssueError::NoKey(_)
@@ -141,8 +148,13 @@ pub(super) async fn refused(
     let id = judged.map_or_else(|| Jti(app.ids.next_id()), |judged| judged.id);
     let as_of = index.head().unwrap_or_default();
     let blank = blank(app, request, application, id, as_of, outcome);
+    // Policies are asked about details that fit, and nobody else is.
     let record = match judged {
-        Some(judged) => with_judged(blank, judged),
+        Some(judged) => IssuanceRecord {
+            details_types: Vec::new(),
+            authorization_details: fitting(request),
+            ..with_judged(blank, judged)
+        },
         None => blank,
     };
     Ok(app
@@ -208,6 +220,14 @@ fn blank(
             .take(LISTED)
             .map(|resource| kept::<Identifier>(resource))
             .collect(),
+        details_types: request
+            .ask
+            .details
+            .iter()
+            .take(LISTED)
+            .map(|name| kept::<DetailsTypeName>(name))
+            .collect(),
+        authorization_details: Vec::new(),
         held: held(&request.holds()),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
@@ -221,6 +241,12 @@ fn blank(
         exp: None,
         outcome,
     }
+}
+
+/// The authorization details of a request, known to fit their types.
+fn fitting(request: &Request<'_>) -> Vec<Value> {
+    let details = request.details.as_ref();
+    details.map_or_else(Vec::new, |details| details.objects().to_vec())
 }
 
 fn held(holds: &Holds) -> Held {

@@ -2,6 +2,7 @@
 
 use super::{AuthenticatedApplication, IssueError, Judged, Permit};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::token::{Claims, encode};
 use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
 
@@ -31,6 +32,7 @@ pub struct TokenAnswer {
     expires_in_seconds: u32,
     scope: String,
     token_type: &'static str,
+    details: Option<AuthorizationDetails>,
 }
 
 impl TokenAnswer {
@@ -50,6 +52,12 @@ impl TokenAnswer {
     #[must_use]
     pub fn token_type(&self) -> &'static str {
         self.token_type
+    }
+
+    /// The authorization details that were granted (RFC 9396 §7).
+    #[must_use]
+    pub fn authorization_details(&self) -> Option<&AuthorizationDetails> {
+        self.details.as_ref()
     }
 
     /// The scopes that were granted: always said, for they may be fewer than asked.
@@ -97,6 +105,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         jti: permit.judged().id,
         scope: scope.as_str().into(),
         cnf: permit.confirmation(),
+        authorization_details: permit.details().map(|details| details.objects().into()),
         more: allowed.claims.cloned().unwrap_or_default(),
     };
     let access_token = encode(signer, entitled.typ, &claims).map_err(|fault| {
@@ -111,6 +120,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
             Some(Binding::Dpop) => "DPoP",
             Some(Binding::Mtls) | None => "Bearer",
         },
+        details: permit.details().cloned(),
     };
     let (entitlement, shrunk, judged) = permit.into_parts();
     Ok(SignedToken {
