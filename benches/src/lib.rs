@@ -125,6 +125,7 @@ impl World {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: Some("bench/1"),
             grant_type: GrantType::default(),
+            exchange: None,
             certificate: None,
             proof: None,
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",

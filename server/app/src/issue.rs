@@ -69,6 +69,7 @@
 mod authenticate;
 mod entitle;
 mod error;
+pub(crate) mod exchange;
 pub mod facts;
 pub mod failures;
 mod grant;
@@ -83,7 +84,8 @@ pub use authenticate::{
     AuthenticatedApplication, Caller, PresentedCredentials, Spent, authenticate,
 };
 pub use entitle::{Entitlement, Holds, entitle};
-pub use error::{IssueError, PROOF_REPLAYED, denial_code, objection_code};
+pub use error::{EXCHANGE_INVALID, IssueError, PROOF_REPLAYED, denial_code, objection_code};
+pub use exchange::{Exchange, PresentedExchange};
 pub use grant::GrantType;
 pub use judge::{Judged, NotPermitted, Permit, judge};
 pub use panel::Objection;
@@ -103,6 +105,8 @@ use writ_core::Ask;
 pub struct Request<'a> {
     /// What is asked for a token with.
     pub grant_type: GrantType,
+    /// What is exchanged, where that is the grant.
+    pub exchange: Option<PresentedExchange<'a>>,
     /// How the application says who it is.
     pub credentials: PresentedCredentials<'a>,
     /// What it asks for.
@@ -177,7 +181,14 @@ async fn attempts(
         if attempt == 1 {
             spend(app, &index, &application, request, spent).await?;
         }
-        let recorded = match decide(app, &index, &application, request) {
+        let exchange = match exchange(app, &application, request) {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                record::refused(app, request, &application, None, &index, &error).await?;
+                return Err(error);
+            }
+        };
+        let recorded = match decide(app, &index, &application, request, exchange.clone()) {
             Ok(signed) => record(app, request, signed).await?,
             // What was bound when this began is not any more, and was forgotten: not a trouble.
             Err(error)
@@ -188,7 +199,8 @@ async fn attempts(
                 continue;
             }
             Err(error) => {
-                record::refused(app, request, &application, &index, &error).await?;
+                let exchange = exchange.as_ref();
+                record::refused(app, request, &application, exchange, &index, &error).await?;
                 return Err(error);
             }
         };
@@ -218,11 +230,23 @@ async fn spend(
     };
     match spent.proof(app, proof) {
         Err(error) => {
-            record::refused(app, request, application, index, &error).await?;
+            record::refused(app, request, application, None, index, &error).await?;
             Err(error)
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// Validates what is to be exchanged.
+fn exchange(
+    app: &App,
+    application: &AuthenticatedApplication,
+    request: &Request<'_>,
+) -> Result<Option<Exchange>, IssueError> {
+    let presented = request.exchange;
+    presented
+        .map(|presented| Exchange::check(app, application.application(), presented))
+        .transpose()
 }
 
 fn decide(
@@ -230,8 +254,15 @@ fn decide(
     index: &writ_core::Index,
     application: &AuthenticatedApplication,
     request: &Request<'_>,
+    exchange: Option<Exchange>,
 ) -> Result<SignedToken, IssueError> {
-    let entitlement = entitle(index, application.clone(), request.ask, request.holds())?;
+    let entitlement = entitle(
+        index,
+        application.clone(),
+        request.ask,
+        request.holds(),
+        exchange,
+    )?;
     let permit = judge(app, entitlement, request)?;
     sign(app, permit)
 }

@@ -102,8 +102,8 @@ pub use issuance_file::{
 };
 pub use issuance_reader::IssuanceReader;
 pub use issuance_record::{
-    Credential, ForeignToken, Held, IssuanceRecord, Outcome, PolicyNote, PolicyRecord,
-    RECORD_VERSION, Verdict,
+    Credential, ExchangedToken, ForeignToken, Held, IssuanceRecord, Outcome, PolicyNote,
+    PolicyRecord, RECORD_VERSION, Verdict,
 };
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{

@@ -2,6 +2,7 @@
 //! as of its position, and the policies are the recorded modules. No clock is looked at.
 
 use crate::issue::GrantType;
+use crate::issue::exchange::with_subject;
 use crate::issue::facts::{Fact, Facts};
 use crate::issue::panel::{self, Hearing, Objection, Question, Terms};
 use crate::policies::Prepared;
@@ -11,7 +12,9 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 use writ_core::codec::hex;
-use writ_core::{Ask, Binds, Denial, Entitled, Index, Millis, PolicyBinding, authorize};
+use writ_core::{
+    Ask, Binds, Denial, Entitled, Index, Millis, PolicyBinding, authorize, authorize_exchange,
+};
 use writ_ledger::{IssuanceRecord, Outcome, PolicyRecord};
 use writ_sandbox::{Evaluation, Request};
 
@@ -143,7 +146,12 @@ pub(super) fn entitle(
         },
         ..Ask::default()
     };
-    authorize(index, record.application, ask)
+    match &record.exchanged {
+        Some(token) => with_subject(token, |token| {
+            authorize_exchange(index, record.application, ask, token)
+        }),
+        None => authorize(index, record.application, ask),
+    }
 }
 
 /// Has the policies judge an entitlement again, as the token path did (`issue.rs`).

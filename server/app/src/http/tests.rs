@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod exchange;
 mod fapi;
 mod protocol;
+mod workloads;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};
 use actix_web::http::StatusCode;

@@ -1,8 +1,9 @@
 //! What may it have? The grant index says, as of a position.
 
+use super::exchange::{Exchange, with_subject};
 use super::{AuthenticatedApplication, IssueError};
 use crate::token::Confirmation;
-use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize};
+use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize, authorize_exchange};
 
 /// Evidence that an authenticated application may have these scopes at most.
 #[derive(Clone, Debug)]
@@ -10,6 +11,7 @@ pub struct Entitlement {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
     pub(in crate::issue) holds: Holds,
+    pub(in crate::issue) exchange: Option<Exchange>,
 }
 
 /// What a request proves to hold: thumbprints of what its token can be bound to.
@@ -58,15 +60,24 @@ pub fn entitle(
     application: AuthenticatedApplication,
     ask: Ask<'_>,
     holds: Holds,
+    exchange: Option<Exchange>,
 ) -> Result<Entitlement, IssueError> {
     let ask = Ask {
         binds: holds.binds(),
         ..ask
     };
-    let entitled = authorize(index, application.id(), ask).map_err(IssueError::Denied)?;
+    let id = application.id();
+    let entitled = match &exchange {
+        Some(exchange) => with_subject(&exchange.token, |token| {
+            authorize_exchange(index, id, ask, token)
+        }),
+        None => authorize(index, id, ask),
+    };
+    let entitled = entitled.map_err(IssueError::Denied)?;
     Ok(Entitlement {
         application,
         entitled,
         holds,
+        exchange,
     })
 }

@@ -8,6 +8,9 @@ use writ_core::{Algorithm, Denial, SenderConstraint};
 /// The reason of a decision about a proof that was presented before.
 pub const PROOF_REPLAYED: &str = "proof_replayed";
 
+/// The reason of a decision about tokens that could not be exchanged.
+pub const EXCHANGE_INVALID: &str = "exchange_invalid";
+
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -20,6 +23,9 @@ pub enum IssueError {
     /// What counts once cannot be remembered: nothing was issued.
     #[error("what counts once cannot be remembered: {0}")]
     Forgetful(writ_ledger::ReplayError),
+    /// What is to be exchanged is no good (RFC 8693 §2.2.2).
+    #[error("{0}")]
+    ExchangeInvalid(&'static str),
     /// The grant index does not allow it.
     #[error(transparent)]
     Denied(Denial),
@@ -44,6 +50,7 @@ impl IssueError {
         match self {
             Self::InvalidClient => "client_authentication_failed",
             Self::ProofReplayed => PROOF_REPLAYED,
+            Self::ExchangeInvalid(_) => EXCHANGE_INVALID,
             Self::Forgetful(_) => "not_remembered",
             Self::Denied(denial) => denial.code(),
             Self::NotPermitted(not) => not.objection.code(),
@@ -66,6 +73,7 @@ impl IssueError {
             Self::Denied(denial) => denial_code(denial),
             Self::NotPermitted(not) => objection_code(&not.objection),
             Self::ProofReplayed => TokenErrorCode::InvalidDpopProof,
+            Self::ExchangeInvalid(_) => TokenErrorCode::InvalidRequest,
             Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled | Self::Forgetful(_) => {
                 TokenErrorCode::TemporarilyUnavailable
             }
@@ -104,6 +112,7 @@ pub fn denial_code(denial: &Denial) -> TokenErrorCode {
         | Denial::ProfilesDiffer { .. }
         | Denial::SenderConstraintsDiffer
         | Denial::ManagementAlone => TokenErrorCode::InvalidTarget,
+        Denial::ExchangeUnauthorized => TokenErrorCode::UnauthorizedClient,
         Denial::DetailsUnauthorized { .. } => TokenErrorCode::InvalidAuthorizationDetails,
         Denial::SenderUnconstrained { needed } => match needed {
             SenderConstraint::Dpop => TokenErrorCode::InvalidDpopProof,

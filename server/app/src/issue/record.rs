@@ -1,7 +1,8 @@
 //! Record it, and only then answer.
 
 use super::{
-    AuthenticatedApplication, Holds, IssueError, Judged, Request, SignedToken, TokenAnswer,
+    AuthenticatedApplication, Exchange, Holds, IssueError, Judged, Request, SignedToken,
+    TokenAnswer,
 };
 use crate::app::App;
 use crate::credentials::hides_secret;
@@ -13,7 +14,7 @@ use writ_core::codec::hex;
 use writ_core::{
     Algorithm, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName, entitlement_version,
 };
-use writ_ledger::{Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
+use writ_ledger::{ExchangedToken, Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
 /// Evidence that a signed token was recorded, as durably as the settings ask.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ impl RecordedToken {
         };
         let id = Jti(app.ids.next_id());
         let as_of = self.signed.entitled.as_of;
-        let record = blank(app, request, &self.signed.application, id, as_of, outcome);
+        let record = IssuanceRecord {
+            exchanged: exchanged(self.signed.exchange.as_ref()),
+            ..blank(app, request, &self.signed.application, id, as_of, outcome)
+        };
         Ok(app
             .issuances
             .record(
@@ -93,6 +97,7 @@ pub async fn record(
         Outcome::Granted,
     );
     let record = IssuanceRecord {
+        exchanged: exchanged(signed.exchange.as_ref()),
         granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
@@ -118,15 +123,17 @@ pub(super) async fn refused(
     app: &App,
     request: &Request<'_>,
     application: &AuthenticatedApplication,
+    exchange: Option<&Exchange>,
     index: &Index,
     error: &IssueError,
 ) -> Result<(), IssueError> {
     // Codes only: the texts repeat what was asked, and that can be a secret in the wrong place.
     let reason = error.reason().into();
     let outcome = match error {
-        IssueError::Denied(_) | IssueError::InvalidClient | IssueError::ProofReplayed => {
-            Outcome::Denied { reason }
-        }
+        IssueError::Denied(_)
+        | IssueError::InvalidClient
+        | IssueError::ProofReplayed
+        | IssueError::ExchangeInvalid(_) => Outcome::Denied { reason },
         IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
         IssueError::NotPermitted(_)
         | IssueError::NoKey(_)
@@ -140,7 +147,10 @@ pub(super) async fn refused(
     };
     let id = judged.map_or_else(|| Jti(app.ids.next_id()), |judged| judged.id);
     let as_of = index.head().unwrap_or_default();
-    let blank = blank(app, request, application, id, as_of, outcome);
+    let blank = IssuanceRecord {
+        exchanged: exchanged(exchange),
+        ..blank(app, request, application, id, as_of, outcome)
+    };
     let record = match judged {
         Some(judged) => with_judged(blank, judged),
         None => blank,
@@ -189,6 +199,7 @@ fn blank(
         clock: None,
         application: application.id(),
         grant_type: request.grant_type.recorded(),
+        exchanged: None,
         credential: application.proof().recorded(application.method()),
         as_of,
         asked: request
@@ -221,6 +232,10 @@ fn blank(
         exp: None,
         outcome,
     }
+}
+
+fn exchanged(exchange: Option<&Exchange>) -> Option<ExchangedToken> {
+    exchange.map(|exchange| exchange.token.clone())
 }
 
 fn held(holds: &Holds) -> Held {

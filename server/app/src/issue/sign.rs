@@ -1,6 +1,6 @@
 //! Sign it. Takes a permit and nothing less.
 
-use super::{AuthenticatedApplication, IssueError, Judged, Permit};
+use super::{AuthenticatedApplication, Exchange, IssueError, Judged, Permit};
 use crate::app::App;
 use crate::token::{Claims, encode};
 use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
@@ -10,6 +10,7 @@ use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
 pub struct SignedToken {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
+    pub(in crate::issue) exchange: Option<Exchange>,
     /// The scopes in the token, where policies left fewer than was entitled.
     pub(in crate::issue) shrunk: Option<Vec<ScopeName>>,
     pub(in crate::issue) judged: Judged,
@@ -31,6 +32,7 @@ pub struct TokenAnswer {
     expires_in_seconds: u32,
     scope: String,
     token_type: &'static str,
+    exchanged: bool,
 }
 
 impl TokenAnswer {
@@ -50,6 +52,12 @@ impl TokenAnswer {
     #[must_use]
     pub fn token_type(&self) -> &'static str {
         self.token_type
+    }
+
+    /// Whether it was got for another token (RFC 8693).
+    #[must_use]
+    pub fn is_exchanged(&self) -> bool {
+        self.exchanged
     }
 
     /// The scopes that were granted: always said, for they may be fewer than asked.
@@ -83,7 +91,10 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
     let client_id = entitled.application.id.to_string();
     let claims = Claims {
         iss: app.issuer.as_str().into(),
-        sub: client_id.as_str().into(),
+        sub: match &entitled.subject {
+            Some(subject) => subject.id.to_string().into(),
+            None => client_id.as_str().into(),
+        },
         aud: allowed
             .audience
             .iter()
@@ -96,6 +107,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         exp: expires_at,
         jti: permit.judged().id,
         scope: scope.as_str().into(),
+        act: permit.act(),
         cnf: permit.confirmation(),
         more: allowed.claims.cloned().unwrap_or_default(),
     };
@@ -107,6 +119,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         access_token,
         expires_in_seconds: allowed.lifetime_seconds,
         scope,
+        exchanged: entitled.subject.is_some(),
         token_type: match entitled.binding {
             Some(Binding::Dpop) => "DPoP",
             Some(Binding::Mtls) | None => "Bearer",
@@ -117,6 +130,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         kid: signer.kid().clone(),
         expires_at: Millis(expires_at * 1000),
         application: entitlement.application,
+        exchange: entitlement.exchange,
         entitled: entitlement.entitled,
         shrunk,
         judged,

@@ -41,6 +41,7 @@ fn request(job: &Job) -> Request<'_> {
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("job/1"),
         grant_type: GrantType::default(),
+        exchange: None,
         certificate: None,
         proof: None,
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -52,7 +53,7 @@ async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     let (app, request) = (&server.app, request(job));
     let index = app.index();
     let application = authenticate(app, &index, request.caller()).await.unwrap();
-    let signed = decide(app, &index, &application, &request).unwrap();
+    let signed = decide(app, &index, &application, &request, None).unwrap();
     record(app, &request, signed).await.unwrap()
 }
 

@@ -125,6 +125,7 @@ fn record(n: u64) -> IssuanceRecord {
             id: "s".into(),
             token: None,
         },
+        exchanged: None,
         as_of: Position(n),
         asked: vec!["courses:read".into(); n as usize % 8],
         granted: Vec::new(),

@@ -481,6 +481,7 @@ impl History {
             source: self.any(&sources),
             user_agent: self.any(&[None, Some("job/1"), Some("caf\u{e9} \"quoted\"\u{1}")]),
             grant_type: GrantType::default(),
+            exchange: None,
             certificate: self.any(&[None, Some(of_digest([7; 32]))]),
             proof: self.one_in(3).then(|| DpopProof {
                 jkt: [9; 32],
