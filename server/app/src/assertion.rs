@@ -11,14 +11,14 @@ use writ_core::{ClaimValue, Millis, SecurityProfile, SubjectText, TrustRule, Tru
 pub const ASSERTION_BYTES_MAX: usize = 16 * 1024;
 /// Longest `jti`, in bytes.
 pub const JTI_BYTES_MAX: usize = 256;
-/// How far ahead `exp` of an assertion may be, in seconds (RFC 7523 §3 lets a server say). Clients
+/// How far ahead `exp` of an assertion may be by the client's clock, in seconds (RFC 7523 §3 lets a server say). Clients
 /// in use take up to an hour; a `jti` is remembered that long.
 pub const LIFETIME_MAX_SECONDS: u64 = 3600;
 /// The same under FAPI 2.0: an assertion is made for one request, and one that leaks before it is
 /// used should not live for long. Clients of that profile take a minute.
 pub const LIFETIME_MAX_FAPI2_SECONDS: u64 = 300;
-/// How far clocks of trusted issuers may be ahead, in seconds, when lifetimes are measured from
-/// now; `iat` and `nbf` have the same leeway.
+/// How far clocks of clients and trusted issuers may be ahead, in seconds, when lifetimes are
+/// measured from now; `iat` and `nbf` have the same leeway.
 const SKEW_SECONDS: u64 = crate::jose::FUTURE_SECONDS;
 
 /// Why a token does not prove an application. Nothing of the token is in it.
@@ -148,7 +148,7 @@ pub fn check_client_assertion(
         SecurityProfile::None => LIFETIME_MAX_SECONDS,
         SecurityProfile::Fapi2 => LIFETIME_MAX_FAPI2_SECONDS,
     };
-    if exp > now.plus_seconds(lifetime_max) {
+    if exp > now.plus_seconds(lifetime_max + SKEW_SECONDS) {
         return Err(AssertionFault::Lifetime);
     }
     let jti = jti(token)?.ok_or(AssertionFault::Jti)?;

@@ -26,8 +26,8 @@ use std::fmt;
 use writ_core::{Millis, PublicJwk};
 
 /// How far in the future `iat` and `nbf` may be, in seconds: clocks differ. FAPI 2.0 Security
-/// Profile §5.3.2.1 asks to accept 10 and to refuse 60.
-pub const FUTURE_SECONDS: u64 = 10;
+/// Profile §5.3.2.1 asks to accept 10 and to refuse what is more than 60: this is between them.
+pub const FUTURE_SECONDS: u64 = 30;
 
 /// Members of a JWS header that would change what is signed, or where a key comes from. They are
 /// refused by their presence (RFC 7515 §4.1.2, §4.1.5, §4.1.11, RFC 7797 §3, RFC 8725 §3.10);

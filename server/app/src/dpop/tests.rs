@@ -197,10 +197,10 @@ fn rfc9449_4_3_11_a_proof_is_of_the_last_minute() {
     let now = NOW.seconds();
     let fault = Some(DpopFault::IssuedAt);
     // FAPI2SPFinalEnsureDpopProofWithIat10SecondsBeforeSucceeds, …AfterSucceeds.
-    for iat in [now, now - 10, now + 10, now - 59] {
+    for iat in [now, now - 10, now + 10, now + 30, now - 59] {
         assert_eq!(with_claim("iat", iat), None, "{iat}");
     }
-    for iat in [now - 60, now - 61, now - 3600, 0, now + 11, now + 3600] {
+    for iat in [now - 60, now - 61, now - 3600, 0, now + 31, now + 3600] {
         assert_eq!(with_claim("iat", iat), fault, "{iat}");
     }
     assert_eq!(with_claim("iat", json!(null)), fault);
@@ -218,8 +218,8 @@ fn rfc7519_4_1_nbf_and_exp_of_a_proof_are_kept() {
     assert_eq!(with_claim("exp", now), fault);
     assert_eq!(with_claim("exp", now - 10), fault);
     assert_eq!(with_claim("nbf", now - 10), None);
-    assert_eq!(with_claim("nbf", now + 10), None);
-    assert_eq!(with_claim("nbf", now + 11), fault);
+    assert_eq!(with_claim("nbf", now + 30), None);
+    assert_eq!(with_claim("nbf", now + 31), fault);
     for name in ["exp", "nbf"] {
         let no_time = Some(DpopFault::Jose(JoseFault::Time));
         assert_eq!(with_claim(name, "x"), no_time, "{name}");
