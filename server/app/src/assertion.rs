@@ -35,6 +35,9 @@ pub enum AssertionFault {
     /// A claim that the trust rule demands is absent, or has another value.
     #[error("a claim that the trust rule demands is absent or different")]
     Claim,
+    /// It is bound to its sender (`cnf`, RFC 7800 §3), which nobody checks here.
+    #[error("cnf binds it to a key of its sender, which is not checked here")]
+    Confirmation,
     /// `exp` is absent, or past.
     #[error("exp is absent or past")]
     Expired,
@@ -69,6 +72,7 @@ impl AssertionFault {
             Self::Algorithm => "algorithm_forbidden",
             Self::Audience => "audience",
             Self::Claim => "claim",
+            Self::Confirmation => "cnf",
             Self::Expired => "expired",
             Self::Issuer => "issuer",
             Self::Jti => "jti",
@@ -181,6 +185,10 @@ pub fn check_federated(
     // JWT (SPIFFE JWT-SVID §2.3 has JWT and JOSE).
     if !token.typ_is_absent_or(&["JWT", "JOSE"]) {
         return Err(AssertionFault::Type);
+    }
+    // Whoever stole one could use it here: a key in `cnf` is not asked for, so none may be there.
+    if token.claims().contains_key("cnf") {
+        return Err(AssertionFault::Confirmation);
     }
     let issuer_fits = match token.claims().get("iss") {
         Some(iss) => iss == issuer.issuer.as_str(),

@@ -469,6 +469,23 @@ mod federated {
     }
 
     #[test]
+    fn rfc7800_3_a_token_that_is_bound_to_its_sender_is_refused() {
+        for cnf in [
+            json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+            json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+            json!({"unknown": 1}),
+            json!({}),
+            json!("x"),
+        ] {
+            let expected = Some(AssertionFault::Confirmation);
+            assert_eq!(changed("cnf", cnf.clone()), expected, "{cnf}");
+        }
+        let mut claims = good();
+        claims["cnf"] = Value::Null;
+        assert_eq!(check(&claims).err(), Some(AssertionFault::Confirmation));
+    }
+
+    #[test]
     fn a_jti_that_is_there_is_bounded() {
         for wrong in [json!(""), json!(1), json!("j".repeat(257))] {
             assert_eq!(
