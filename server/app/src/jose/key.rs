@@ -16,8 +16,9 @@ use writ_core::{CertificateDigest, PublicJwk, RegisteredKey};
 
 /// Longest `kid`, in bytes.
 pub const KID_BYTES_MAX: usize = 256;
-/// Members that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// Members that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1; `priv`
+/// of AKP: RFC 9964).
+const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// Sizes of RSA keys, in bits: RFC 7518 §3.3, and what AWS-LC verifies with.
 const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 /// RSA exponents: FIPS 186-5 §5.4 has no smaller ones, AWS-LC no larger ones.
@@ -45,13 +46,6 @@ pub enum ForeignKeyFault {
         "its kty, crv or alg is not supported: RSA, EC with P-256 or P-384, OKP with Ed25519, for RS256, PS256, ES256, ES384 or EdDSA"
     )]
     Unsupported,
-}
-
-impl ForeignKeyFault {
-    /// Whether a set goes on without such a key (RFC 7517 §5): it is a good one for others.
-    pub(super) fn is_skipped(self) -> bool {
-        matches!(self, Self::Purpose | Self::Size | Self::Unsupported)
-    }
 }
 
 /// A public key of somebody else, parsed and checked once.

@@ -12,7 +12,7 @@ fn jwk_with(algorithm: ForeignAlgorithm, name: &str, value: impl Into<Value>) ->
 
 #[test]
 fn rfc7517_4_a_private_or_symmetric_key_is_refused() {
-    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"] {
         for algorithm in ForeignAlgorithm::ALL {
             let fault = ForeignKey::from_jwk(&jwk_with(algorithm, member, "AQAB")).err();
             assert_eq!(fault, Some(ForeignKeyFault::Private), "{member}");
@@ -23,13 +23,24 @@ fn rfc7517_4_a_private_or_symmetric_key_is_refused() {
         ForeignKey::from_jwk(&oct).err(),
         Some(ForeignKeyFault::Private)
     );
-    let set = json!({"keys": [{"kty": "oct", "k": "AAAA"}]}).to_string();
-    let fault = ForeignKeys::parse(set.as_bytes()).err();
-    let expected = KeySetFault::Key {
-        at: 0,
-        fault: ForeignKeyFault::Private,
-    };
-    assert_eq!(fault, Some(expected));
+    let good = mint::key(ForeignAlgorithm::ES256).jwk();
+    for wrong in [
+        json!({"kty": "oct", "k": "AAAA"}),
+        jwk_with(ForeignAlgorithm::ES256, "d", "x"),
+        jwk_with(ForeignAlgorithm::ES256, "d", json!(null)),
+        // RFC 9964: of a kind that is not supported, and nobody should see it either.
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "x", "priv": "x"}),
+    ] {
+        let set = json!({"keys": [good, wrong]});
+        let expected = Some(KeySetFault::Key {
+            at: 1,
+            fault: ForeignKeyFault::Private,
+        });
+        let text = set.to_string();
+        let fetched = ForeignKeys::parse(text.as_bytes()).err();
+        assert_eq!(fetched, expected, "{wrong}");
+        assert_eq!(ForeignKeys::from_jwks_value(&set).err(), expected);
+    }
 }
 
 #[test]
@@ -211,35 +222,61 @@ fn a_registered_key_is_the_key_that_was_given() {
 }
 
 #[test]
-fn rfc7517_5_keys_of_no_use_are_skipped_and_broken_ones_refused() {
+fn rfc7517_5_bad_keys_of_a_fetched_set_are_skipped_and_of_a_registered_one_refused() {
     let good = mint::key(ForeignAlgorithm::ES256).jwk();
     let small = json!({"kty": "RSA", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0xff; 128])});
-    let set = json!({"keys": [
-        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"},
-        {"kty": "EC", "crv": "P-521", "x": "x", "y": "y"},
-        jwk_with(ForeignAlgorithm::RS256, "alg", "RS512"),
-        jwk_with(ForeignAlgorithm::RS256, "use", "enc"),
-        small,
-        good,
-    ], "more": true});
-    let read = set_of(&set);
-    assert_eq!((read.keys().len(), read.skipped()), (1, 5));
-    for (wrong, fault) in [
-        (json!([good, 1]), ForeignKeyFault::Malformed),
-        (json!([good, {}]), ForeignKeyFault::Malformed),
-        (json!([good, {"kty": "EC"}]), ForeignKeyFault::Malformed),
+    let set_with = |bad: &Value| json!({"keys": [good, bad]});
+    for (bad, fault) in [
         (
-            json!([good, jwk_with(ForeignAlgorithm::ES256, "d", "x")]),
-            ForeignKeyFault::Private,
+            json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"}),
+            ForeignKeyFault::Unsupported,
         ),
+        (
+            json!({"kty": "EC", "crv": "P-521", "x": "x", "y": "y"}),
+            ForeignKeyFault::Unsupported,
+        ),
+        (
+            jwk_with(ForeignAlgorithm::RS256, "alg", "RS512"),
+            ForeignKeyFault::Unsupported,
+        ),
+        (
+            jwk_with(ForeignAlgorithm::RS256, "use", "enc"),
+            ForeignKeyFault::Purpose,
+        ),
+        (small, ForeignKeyFault::Size),
+        (
+            jwk_with(ForeignAlgorithm::ES256, "y", "AAAA"),
+            ForeignKeyFault::Malformed,
+        ),
+        (
+            jwk_with(ForeignAlgorithm::ES256, "kid", ""),
+            ForeignKeyFault::Malformed,
+        ),
+        (json!({"kty": "EC"}), ForeignKeyFault::Malformed),
+        (json!({}), ForeignKeyFault::Malformed),
+        (json!(1), ForeignKeyFault::Malformed),
     ] {
-        let text = json!({"keys": wrong}).to_string();
-        let found = ForeignKeys::parse(text.as_bytes()).err();
-        assert_eq!(found, Some(KeySetFault::Key { at: 1, fault }), "{text}");
+        let set = set_with(&bad);
+        let fetched = set_of(&set);
+        assert_eq!((fetched.keys().len(), fetched.skipped()), (1, 1), "{bad}");
+        let refused = Some(KeySetFault::Key { at: 1, fault });
+        assert_eq!(ForeignKeys::from_jwks_value(&set).err(), refused, "{bad}");
+        let text = set.to_string();
+        let strict = ForeignKeys::parse_strict(text.as_bytes()).err();
+        assert_eq!(strict, refused, "{bad}");
     }
+    let set = json!({"keys": [good, jwk_with(ForeignAlgorithm::RS256, "more", 1)], "more": true});
+    let strict = ForeignKeys::from_jwks_value(&set).unwrap();
+    assert_eq!((strict.keys().len(), strict.skipped()), (2, 0));
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
-        let found = ForeignKeys::parse(text.as_bytes()).err();
-        assert_eq!(found, Some(KeySetFault::Malformed), "{text}");
+        for parse in [ForeignKeys::parse, ForeignKeys::parse_strict] {
+            let found = parse(text.as_bytes()).err();
+            assert_eq!(found, Some(KeySetFault::Malformed), "{text}");
+        }
+    }
+    for wrong in [json!([]), json!({}), json!({"keys": {}})] {
+        let found = ForeignKeys::from_jwks_value(&wrong).err();
+        assert_eq!(found, Some(KeySetFault::Malformed), "{wrong}");
     }
 }
 
@@ -247,8 +284,10 @@ fn rfc7517_5_keys_of_no_use_are_skipped_and_broken_ones_refused() {
 fn a_set_with_thousands_of_keys_is_refused() {
     let unknown = |count: usize| json!({"keys": vec![json!({"kty": "x"}); count]}).to_string();
     assert!(ForeignKeys::parse(unknown(KEY_SET_KEYS_MAX).as_bytes()).is_ok());
-    let fault = ForeignKeys::parse(unknown(KEY_SET_KEYS_MAX + 1).as_bytes()).err();
-    assert_eq!(fault, Some(KeySetFault::TooMany));
-    let fault = ForeignKeys::parse(unknown(10_000).as_bytes()).err();
-    assert_eq!(fault, Some(KeySetFault::Oversized));
+    for parse in [ForeignKeys::parse, ForeignKeys::parse_strict] {
+        let fault = parse(unknown(KEY_SET_KEYS_MAX + 1).as_bytes()).err();
+        assert_eq!(fault, Some(KeySetFault::TooMany));
+        let fault = parse(unknown(10_000).as_bytes()).err();
+        assert_eq!(fault, Some(KeySetFault::Oversized));
+    }
 }
