@@ -123,8 +123,7 @@ impl ForeignKeys {
         self.keys.iter().any(|key| key.is_named(kid))
     }
 
-    /// The keys that may have signed what names this key, or none; never more than
-    /// [`KEYS_TRIED_MAX`].
+    /// The keys that may have signed what names this key, or none.
     ///
     /// # Errors
     /// There are none: [`JoseFault::KeyUnfit`] where that name is known, for other algorithms,
@@ -135,12 +134,8 @@ impl ForeignKeys {
         algorithm: ForeignAlgorithm,
     ) -> Result<Vec<&ForeignKey>, JoseFault> {
         let named = |key: &&ForeignKey| kid.is_none_or(|kid| key.is_named(kid));
-        let fit = self
-            .keys
-            .iter()
-            .filter(named)
-            .filter(|key| key.fits(algorithm));
-        let fit: Vec<_> = fit.take(KEYS_TRIED_MAX).collect();
+        let keys = self.keys.iter().filter(named);
+        let fit: Vec<_> = keys.filter(|key| key.fits(algorithm)).collect();
         match kid {
             _ if !fit.is_empty() => Ok(fit),
             Some(kid) if self.has_kid(kid) => Err(JoseFault::KeyUnfit),
