@@ -156,6 +156,22 @@ fn rfc9449_4_3_7_a_private_key_in_the_header_is_refused() {
     }
 }
 
+/// A stranger chooses the key, and verifying with a larger one takes our time.
+#[test]
+fn an_rsa_key_of_more_than_4096_bits_is_refused_before_it_is_used() {
+    let jwk = |bytes| {
+        let n = URL_SAFE_NO_PAD.encode(vec![0xff; bytes]);
+        json!({"kty": "RSA", "e": "AQAB", "n": n})
+    };
+    let with = |bytes| {
+        let header = json!({"typ": "dpop+jwt", "alg": "PS256", "jwk": jwk(bytes)});
+        verify(&mint::key(ForeignAlgorithm::ES256).sign(&header, &claims())).err()
+    };
+    assert_eq!(with(1024), Some(DpopFault::Key));
+    assert_eq!(with(513), Some(DpopFault::Key));
+    assert_eq!(with(512), Some(DpopFault::Jose(JoseFault::Signature)));
+}
+
 #[test]
 fn rfc9449_4_3_8_the_method_is_that_of_the_request() {
     for wrong in [

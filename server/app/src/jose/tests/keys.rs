@@ -132,10 +132,11 @@ fn rfc7518_3_3_an_rsa_key_has_a_fitting_size_and_exponent() {
     );
     assert_eq!(rsa(&n(256, 0xff), &usual), None);
     assert_eq!(rsa(&n(256, 0x80), &usual), None);
-    assert_eq!(rsa(&n(1024, 0xff), &usual), None);
+    assert_eq!(rsa(&n(512, 0xff), &usual), None, "4096 bits");
     assert_eq!(rsa(&n(256, 0x7f), &usual), size, "2047 bits");
     assert_eq!(rsa(&n(128, 0xff), &usual), size);
-    assert_eq!(rsa(&n(1025, 1), &usual), size, "8193 bits");
+    assert_eq!(rsa(&n(513, 1), &usual), size, "4097 bits");
+    assert_eq!(rsa(&n(1024, 0xff), &usual), size, "8192 bits");
     assert_eq!(rsa(&n(257, 0), &usual), malformed, "a zero before");
     let mut even = n(256, 0xff);
     even[255] = 0xfe;
