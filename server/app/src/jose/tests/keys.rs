@@ -156,41 +156,85 @@ fn rfc7518_3_3_an_rsa_key_has_a_fitting_size_and_exponent() {
     assert_eq!(rsa(&[], &usual), malformed);
 }
 
+/// The first certificate of an `x5c`, self-signed, and the key that it is for.
+fn certified(algorithm: &'static rcgen::SignatureAlgorithm) -> (rcgen::Certificate, Value) {
+    let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&pair).unwrap();
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let raw = pair.public_key_raw();
+    let jwk = match raw.len() {
+        32 => json!({"kty": "OKP", "crv": "Ed25519", "x": text(raw)}),
+        65 => json!({"kty": "EC", "crv": "P-256", "x": text(&raw[1..33]), "y": text(&raw[33..])}),
+        97 => json!({"kty": "EC", "crv": "P-384", "x": text(&raw[1..49]), "y": text(&raw[49..])}),
+        // RSAPublicKey (RFC 8017 A.1.1): 30 82 xx xx, 02 82 01 01 00 n, 02 03 01 00 01.
+        270 => json!({"kty": "RSA", "n": text(&raw[9..265]), "e": text(&raw[267..])}),
+        other => panic!("a key of {other} bytes"),
+    };
+    (certificate, jwk)
+}
+
 #[test]
 fn rfc7517_4_7_a_certificate_comes_with_its_own_key() {
     use base64::engine::general_purpose::STANDARD;
-    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
-    let certificate = params.self_signed(&pair).unwrap();
-    let (x, y) = pair.public_key_raw()[1..].split_at(32);
-    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let jwk =
-        |x5c: Value| json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "x5c": x5c});
-    let der = STANDARD.encode(certificate.der());
-    let key = ForeignKey::from_jwk(&jwk(json!([der, "what follows is not read"]))).unwrap();
-    let digest = Sha256::digest(certificate.der()).into();
-    assert_eq!(
-        key.certificate(),
-        Some(writ_core::CertificateDigest(digest))
-    );
-    let registered = ForeignKey::from_registered(&key.to_registered()).unwrap();
-    assert_eq!(registered.certificate(), key.certificate());
-    let url_safe = URL_SAFE_NO_PAD.encode(certificate.der());
-    for wrong in [
-        json!([]),
-        json!("x"),
-        json!([1]),
-        json!(["AAAA"]),
-        json!([url_safe + "_"]),
-    ] {
-        let fault = ForeignKey::from_jwk(&jwk(wrong.clone())).err();
-        assert_eq!(fault, Some(ForeignKeyFault::Malformed), "{wrong}");
+    let kinds = [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+    ];
+    for kind in kinds {
+        let (certificate, jwk) = certified(kind);
+        let der = certificate.der();
+        let with = |x5c: Value| {
+            let mut jwk = jwk.clone();
+            jwk["x5c"] = x5c;
+            ForeignKey::from_jwk(&jwk)
+        };
+        let (one, more) = (STANDARD.encode(der), "what follows is not read");
+        let key = with(json!([one, more])).unwrap();
+        let digest = writ_core::CertificateDigest(Sha256::digest(der).into());
+        assert_eq!(key.certificate(), Some(digest));
+        let registered = ForeignKey::from_registered(&key.to_registered()).unwrap();
+        assert_eq!(registered.certificate(), key.certificate());
+        let trailing = STANDARD.encode([&**der, &[0]].concat());
+        let cut = STANDARD.encode(&der[..der.len() - 1]);
+        // A SEQUENCE that has the bytes of the key in it, and is no certificate.
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).unwrap();
+        let bare = STANDARD.encode(parsed.public_key().raw);
+        let other = STANDARD.encode(certified(kind).0.der());
+        for wrong in [
+            json!([]),
+            json!("x"),
+            json!([1]),
+            json!(["AAAA"]),
+            json!([URL_SAFE_NO_PAD.encode(der) + "_"]),
+            json!([trailing]),
+            json!([cut]),
+            json!([bare]),
+            json!([other]),
+            json!([other, one]),
+        ] {
+            let fault = with(wrong.clone()).err();
+            assert_eq!(fault, Some(ForeignKeyFault::Malformed), "{wrong}");
+        }
     }
-    let other = jwk_with(ForeignAlgorithm::ES256, "x5c", json!([der]));
-    assert_eq!(
-        ForeignKey::from_jwk(&other).err(),
-        Some(ForeignKeyFault::Malformed)
-    );
+}
+
+/// The bytes of a key are somewhere in this certificate, and it is for another key.
+#[test]
+fn rfc7517_4_7_a_certificate_that_only_mentions_a_key_is_refused() {
+    use base64::engine::general_purpose::STANDARD;
+    let (_, mut jwk) = certified(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let x = URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let extension = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], x);
+    params.custom_extensions.push(extension);
+    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let certificate = params.self_signed(&other).unwrap();
+    jwk["x5c"] = json!([STANDARD.encode(certificate.der())]);
+    let fault = ForeignKey::from_jwk(&jwk).err();
+    assert_eq!(fault, Some(ForeignKeyFault::Malformed));
 }
 
 #[test]
