@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod protection;
 mod time_travel;
 
 use super::super::oauth_error::OAuthError;
@@ -1198,6 +1199,12 @@ fn body_of(operation: &str) -> Value {
     match operation {
         "createApiResource" => json!({ "identifier": "a:b", "name": "x" }),
         "createApplication" | "createRole" => json!({ "name": "x" }),
+        "createTrustedIssuer" => {
+            json!({ "issuer": "https://a.example", "name": "x", "keys": { "discovery": true } })
+        }
+        "putAuthentication" => json!({ "methods": ["client_secret_basic"] }),
+        "putTokenExchange" => json!({ "subjects": [ApplicationId(7).to_string()] }),
+        "putGrantDetails" => json!({ "authorization_details_types": [] }),
         "addGrant" => json!({ "api": "api_1" }),
         "createSigningKey" => json!({ "algorithm": "ES256" }),
         "bindPolicy" => json!({ "policy": "a".repeat(64), "target": "server" }),
@@ -1217,6 +1224,7 @@ async fn every_route_needs_its_token_and_its_scope() {
         let with = match route.path {
             path if path.starts_with("/api-resources") => "api_1",
             path if path.starts_with("/roles") => "role_1",
+            path if path.starts_with("/trusted-issuers") => "issuer_1",
             path if path.starts_with("/policy-bindings") => "binding_1",
             path if path.starts_with("/policies") => DIGEST,
             path if path.contains("/roles/") || path.contains("{api_id}") => "x",
@@ -1224,8 +1232,8 @@ async fn every_route_needs_its_token_and_its_scope() {
         };
         let path = match route.path {
             "/applications/{id}/roles/{role_id}" => format!("/applications/{id}/roles/role_1"),
-            path if path.ends_with("{api_id}") => {
-                format!("/applications/{id}/authorized-apis/api_1")
+            path if path.contains("{api_id}") => {
+                path.replace("{id}", &id).replace("{api_id}", "api_1")
             }
             path => filled(path, with),
         };
@@ -1819,6 +1827,11 @@ async fn repeats_of_everything_that_makes_something() {
         ),
         ("/roles".to_owned(), json!({ "name": "x" }), "id"),
         (
+            "/trusted-issuers".to_owned(),
+            body_of("createTrustedIssuer"),
+            "id",
+        ),
+        (
             "/signing-keys".to_owned(),
             json!({ "algorithm": "ES256" }),
             "kid",
@@ -1992,6 +2005,7 @@ async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
         "/signing-keys",
         "/policies",
         "/policy-bindings",
+        "/trusted-issuers",
     ]
     .map(|list| format!("{list}?limit=200"))
     .into();
@@ -2007,6 +2021,7 @@ async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
             if list == "/applications" {
                 paths.push(format!("{list}/{id}/secrets?"));
                 paths.push(format!("{list}/{id}/authorized-apis?"));
+                paths.push(format!("{list}/{id}/authentication?"));
             }
         }
     }
