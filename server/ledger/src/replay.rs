@@ -10,7 +10,7 @@
 //!
 //! Whoever presents something is refused at once if it is known, and else waits until it is
 //! durable: so it is taken once, also across a crash. One thread writes; while one commit is
-//! synced the next gathers. All that lives is in memory too, some 60 bytes each.
+//! synced the next gathers. All that lives is in memory too, some 70 bytes each.
 //!
 //! Something is forgotten when its end has passed by the latest moment that the store was told,
 //! and from then on it has expired, also when the clock is set back: for the file by `forgotten`,
@@ -46,7 +46,7 @@ const FORGOTTEN: &str = "forgotten";
 const FORGOTTEN_PER_COMMIT: usize = 4_096;
 /// Most rows that one commit adds.
 const WRITTEN_PER_COMMIT: usize = 2_048;
-/// Most that lives at a time, unless told otherwise: some 60 MB.
+/// Most that lives at a time, unless told otherwise: some 70 MB.
 pub const REPLAYS_MAX: usize = 1_000_000;
 
 /// Why something is not taken.
