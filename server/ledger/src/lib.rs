@@ -23,7 +23,7 @@
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/failures.redb            how many authentication failures there were, by the minute; bounded
-//! D/replay.redb              digests of what may be presented once, until it expires
+//! D/replay.redb              digests of what may be presented once, until it expires; in no archive
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
@@ -114,7 +114,7 @@ pub use ledger::{
 pub use mem_engine::{Failure, MemDisk, MemEngine};
 pub use notes::Notes;
 pub use redb_engine::RedbEngine;
-pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStore};
+pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStats, ReplayStore};
 #[cfg(feature = "sled")]
 pub use sled_engine::SledEngine;
 #[cfg(feature = "testkit")]
