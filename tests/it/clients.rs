@@ -14,7 +14,7 @@ use oauth2::{
     AuthType, ClientId, ClientSecret, IntrospectionUrl, RevocationUrl, Scope,
     StandardRevocableToken, TokenIntrospectionResponse, TokenResponse, TokenUrl,
 };
-use rcgen::{KeyPair, PublicKeyData as _};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 use writ_tests::{Application, Http, PATIENCE, Process, Start, Writ, outside, repository};
 

@@ -1,3 +1,5 @@
+//! Which claims make a signed token prove an application, and which do not.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::jose::mint::{self, MintKey};

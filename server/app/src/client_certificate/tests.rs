@@ -1,3 +1,5 @@
+//! Certificates of clients, and authorities that vouch for them or do not.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Proofs of possession: good ones, and what makes one bad.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::jose::mint::{self, MintKey, changed, letters};

@@ -1,3 +1,5 @@
+//! Tokens of others: what is read, and what is never taken.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 mod keys;
 
