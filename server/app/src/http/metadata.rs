@@ -43,11 +43,6 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
     // RFC 9864 §2.2: the other name of what EdDSA is here.
     assertions.push("Ed25519");
     let proofs = dpop::ALGORITHMS.map(ForeignAlgorithm::as_str);
-    let details: Vec<&str> = index
-        .apis(None)
-        .flat_map(|api| api.details_types.iter())
-        .map(|details_type| details_type.name.as_str())
-        .collect();
     json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
@@ -66,7 +61,6 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
         "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "dpop_signing_alg_values_supported": proofs,
         "tls_client_certificate_bound_access_tokens": true,
-        "authorization_details_types_supported": details,
         // Required by OpenID Connect Discovery §3; there are no ID tokens to be had.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),

@@ -76,6 +76,12 @@ async fn answer(
         GrantType::TokenExchange => Some(exchange(&form)?),
         GrantType::ClientCredentials | GrantType::JwtBearer => None,
     };
+    if form.get("authorization_details").is_some() {
+        // Ignoring it would give a token that is for less, or for more, than was asked.
+        let code = TokenErrorCode::InvalidAuthorizationDetails;
+        let description = "authorization_details are not supported here yet";
+        return Err(OAuthError::new(StatusCode::BAD_REQUEST, code, description));
+    }
     let source = source(request, &app.proxies)?;
     let proof = proof(request, app, "/oauth2/token", None)
         .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
