@@ -2,17 +2,14 @@
 //! for it. That the client has its key was proved by the handshake, or a trusted proxy says so;
 //! which application it proves is for `issue/authenticate/certificate.rs`.
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, crypto};
+mod authorities;
+
+pub use authorities::{AuthoritiesError, ClientAuthorities};
+
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 use writ_core::{CertificateSubject, Millis};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 
@@ -196,69 +193,6 @@ fn escape(value: &str, out: &mut String) {
             }
             c => out.push(c),
         }
-    }
-}
-
-/// The authorities whose client certificates count (`tls.client_ca_file`).
-#[derive(Default)]
-pub struct ClientAuthorities(Option<Arc<dyn ClientCertVerifier>>);
-
-impl fmt::Debug for ClientAuthorities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientAuthorities")
-            .field(&self.0.is_some())
-            .finish()
-    }
-}
-
-/// The file of authorities cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} holds no certificates of authorities in PEM that can be used")]
-pub struct AuthoritiesError {
-    path: std::path::PathBuf,
-}
-
-impl ClientAuthorities {
-    /// Those of a file in PEM, or none.
-    ///
-    /// # Errors
-    /// The file holds nothing that could be used.
-    pub fn open(path: Option<&Path>) -> Result<Self, AuthoritiesError> {
-        let Some(path) = path else {
-            return Ok(Self::default());
-        };
-        let error = || AuthoritiesError {
-            path: path.to_owned(),
-        };
-        let found = CertificateDer::pem_file_iter(path).map_err(|_| error())?;
-        let mut roots = RootCertStore::empty();
-        for certificate in found {
-            let certificate = certificate.map_err(|_| error())?;
-            roots.add(certificate).map_err(|_| error())?;
-        }
-        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        Ok(Self(Some(builder.build().map_err(|_| error())?)))
-    }
-
-    /// Whether one of them vouches for a certificate now, as that of a client (RFC 5280 §6,
-    /// §4.2.1.12).
-    ///
-    /// # Errors
-    /// None does.
-    pub fn verify(
-        &self,
-        certificate: &ClientCertificate,
-        now: Millis,
-    ) -> Result<(), CertificateFault> {
-        let verifier = self.0.as_ref().ok_or(CertificateFault::NoAuthority)?;
-        let (own, others) = certificate
-            .chain
-            .split_first()
-            .ok_or(CertificateFault::Malformed)?;
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        let verified = verifier.verify_client_cert(own, others, now);
-        verified.map(drop).map_err(|_| CertificateFault::Untrusted)
     }
 }
 

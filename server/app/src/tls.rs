@@ -158,28 +158,13 @@ impl Certificate {
         Ok(true)
     }
 
-    /// Looks at the files again and again, in a thread of its own, until the answer is dropped.
+    /// Looks at the files again and again until the answer is dropped.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// See [`watch`].
     pub fn watch(self: &Arc<Self>, every: Duration) -> Result<Watch, TlsError> {
-        let (stop, stopped) = channel::<()>();
         let this = Arc::clone(self);
-        let look = move || {
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                match this.reload() {
-                    Ok(false) => {}
-                    Ok(true) => tracing::info!(file = %this.cert.display(), "new certificate"),
-                    Err(error) => tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the certificate has changed and cannot be used; the old one stays"
-                    ),
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("tls-reload".to_owned());
-        thread.spawn(look).map_err(setup)?;
-        Ok(Watch { _stop: stop })
+        watch("certificate", every, move || this.reload())
     }
 
     /// The configuration of a listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, sessions
@@ -282,6 +267,35 @@ impl ClientCertVerifier for AnyClient {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Looks again and again whether something changed, in a thread of its own, until the answer is
+/// dropped. `reload` says whether it took something new, or why it could not.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn watch<E: std::error::Error + 'static>(
+    what: &'static str,
+    every: Duration,
+    reload: impl Fn() -> Result<bool, E> + Send + 'static,
+) -> Result<Watch, TlsError> {
+    let (stop, stopped) = channel::<()>();
+    let look = move || {
+        while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            match reload() {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(what, "its files have changed and are read again"),
+                Err(error) => tracing::error!(
+                    what,
+                    error = &error as &dyn std::error::Error,
+                    "its files have changed and cannot be used; what they held before stays"
+                ),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("tls-reload".to_owned());
+    thread.spawn(look).map_err(setup)?;
+    Ok(Watch { _stop: stop })
 }
 
 /// Keeps the watching thread alive; dropping it ends that.
