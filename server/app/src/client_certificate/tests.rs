@@ -4,8 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, NameConstraints,
-    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, NameConstraints,
+    PKCS_ED25519, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use std::fs;
 use std::sync::Arc;
@@ -136,10 +136,13 @@ fn at(text: &str) -> Millis {
 #[test]
 fn rfc_8705_section_2_1_2_a_certificate_names_its_subject_exactly() {
     let certificate = parsed(&self_signed(&params()).0);
-    assert_eq!(certificate.subject(), "CN=job,O=Acme\\, Inc.");
+    assert_eq!(certificate.subject().to_string(), "CN=job,O=Acme\\, Inc.");
     let names = |subject: CertificateSubject| certificate.names(&subject);
     let text = |text: &str| text.parse().unwrap();
     assert!(names(CertificateSubject::Dn(text("CN=job,O=Acme\\, Inc."))));
+    assert!(names(CertificateSubject::Dn(text(
+        "cn=job, o=Acme\\2C Inc."
+    ))));
     assert!(names(CertificateSubject::Dns(text("JOB.example"))));
     assert!(names(CertificateSubject::Uri(text(
         "spiffe://example.org/job"
@@ -149,6 +152,7 @@ fn rfc_8705_section_2_1_2_a_certificate_names_its_subject_exactly() {
     for other in [
         CertificateSubject::Dn(text("O=Acme\\, Inc.,CN=job")),
         CertificateSubject::Dn(text("CN=job")),
+        CertificateSubject::Dn(text("job")),
         CertificateSubject::Dns(text("example")),
         CertificateSubject::Dns(text("*.example")),
         CertificateSubject::Uri(text("spiffe://example.org/job/")),
@@ -209,13 +213,51 @@ fn rfc_5280_section_6_a_chain_leads_through_those_that_come_along() {
 }
 
 #[test]
-fn rfc_4514_section_2_4_what_has_a_meaning_is_escaped() {
-    let mut out = String::new();
-    escape(" #a+b,c;\"d\"<e>\\f\u{1} ", &mut out);
-    assert_eq!(out, "\\ #a\\+b\\,c\\;\\\"d\\\"\\<e\\>\\\\f\\01\\ ");
-    let mut out = String::new();
-    escape("#1", &mut out);
-    assert_eq!(out, "\\#1");
+fn a_chain_has_limits() {
+    let fits = |bytes: &[usize]| {
+        let chain: Vec<_> = bytes.iter().map(|bytes| of_bytes(*bytes)).collect();
+        ClientCertificate::parse(chain).is_ok()
+    };
+    const MOST: usize = CERTIFICATE_BYTES_MAX;
+    assert!(fits(&[MOST]));
+    assert!(!fits(&[MOST + 1]));
+    assert!(!fits(&[1500, MOST + 1]));
+    assert!(fits(&[1500, MOST, CHAIN_BYTES_MAX - MOST - 1500]));
+    assert!(!fits(&[1501, MOST, CHAIN_BYTES_MAX - MOST - 1500]));
+    assert!(fits(&[1500; CHAIN_MAX]));
+    assert!(!fits(&[1500; CHAIN_MAX + 1]));
+    assert!(!fits(&[]));
+}
+
+/// A certificate of so many bytes, from 1500 on.
+pub(crate) fn of_bytes(bytes: usize) -> CertificateDer<'static> {
+    let make = |filling: usize| {
+        let mut params = params();
+        // All else has the same length each time: the signature and the serial number too.
+        params.serial_number = Some(SerialNumber::from_slice(&[1]));
+        params.subject_alt_names = vec![SanType::URI("a".repeat(filling).try_into().unwrap())];
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    };
+    let rest = make(1000).len() - 1000;
+    let made = make(bytes - rest);
+    assert_eq!(made.len(), bytes);
+    made
+}
+
+/// It would be nobody's business at the handshake: what it says is looked at when it is to prove
+/// something.
+#[test]
+fn a_subject_of_another_kind_of_text_is_a_subject() {
+    let mut params = params();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let old = DnValue::TeletexString("job".try_into().unwrap());
+    params.distinguished_name.push(DnType::CommonName, old);
+    let certificate = parsed(&self_signed(&params).0);
+    assert_eq!(certificate.subject().to_string(), "CN=#14036a6f62");
+    let names = |name: &str| certificate.names(&CertificateSubject::Dn(name.parse().unwrap()));
+    assert!(names("CN=#14036A6F62"));
+    assert!(!names("CN=job"));
 }
 
 #[test]
