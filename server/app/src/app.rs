@@ -58,7 +58,7 @@ pub struct App {
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
     /// The authorities of client certificates.
-    pub client_ca: ClientAuthorities,
+    pub client_ca: Arc<ClientAuthorities>,
     /// What counts once.
     pub once: ReplayStore,
     /// Nonces for DPoP proofs.

@@ -456,7 +456,10 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         previews: Semaphore::new(PREVIEWS),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
-        client_ca: ClientAuthorities::open(config.tls.client_ca_file.as_deref())?,
+        client_ca: Arc::new(ClientAuthorities::open(
+            config.tls.client_ca_file.as_deref(),
+            config.tls.client_crl_file.as_deref(),
+        )?),
         once,
         nonces: Nonces::new(&MasterKey::derive(master_key.expose(), "writ dpop nonce 1")),
         keys_of_others: KeysOfOthers::new(&config.outbound, Arc::clone(&clock)),
