@@ -177,6 +177,8 @@ fn change_everything(writ: &Writ, admin: &Admin) {
     admin.post(&secrets, &expiring).expect(201);
     let revoked = admin.post(&secrets, &json!({})).expect(201).text("id");
     deleted(admin, &format!("{secrets}/{revoked}"));
+    let rotate = format!("/applications/{}/rotate-secret", leaver.id);
+    admin.post(&rotate, &json!({})).expect(201);
 
     protection_changes(admin, &job, &leaver, &one);
     policies_are_bound(admin, &job);

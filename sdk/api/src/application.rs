@@ -203,6 +203,18 @@ pub struct CreateSecret {
     pub expires_at: Option<String>,
 }
 
+/// Adds a secret and lets the older ones end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateSecret {
+    /// How long the older secrets go on working at most, 0 to 7776000 (90 days); a day where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_seconds: Option<u32>,
+    /// When the new secret stops working; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
 /// Authorizes an application to an API resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -598,6 +598,13 @@ impl Index {
                         .collect();
                 })
             }
+            Event::ApplicationSecretExpirySet(e) => {
+                self.edit_application(e.application, position, |app| {
+                    for secret in app.secrets.iter_mut().filter(|s| s.id == e.secret) {
+                        secret.expires_at = Some(e.expires_at);
+                    }
+                });
+            }
             Event::ApplicationRoleAssigned(e) => {
                 self.edit_application(e.application, position, |app| {
                     let mut roles: Vec<RoleId> =

@@ -560,6 +560,12 @@ fn secret_and_grant_routes() -> Vec<Route> {
             "Adds a secret to an application; this answer alone shows it")
         .may_take::<api::CreateSecret>()
         .answers::<api::NewSecret>(),
+        route!(Post "/applications/{id}/rotate-secret" "rotateSecret" secrets, CHANGE, 201,
+            secrets::rotate,
+            "Adds a secret and lets the older ones end after an overlap, in one change; those that \
+             have ended are removed. This answer alone shows the secret")
+        .may_take::<api::RotateSecret>()
+        .answers::<api::NewSecret>(),
         route!(Get "/applications/{id}/secrets/{secret_id}" "getSecret" read, READ, 200,
             secrets::show, "Shows when a secret was made and when it expires")
         .answers::<api::Secret>(),

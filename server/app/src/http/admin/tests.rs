@@ -397,6 +397,64 @@ async fn a_secret_is_shown_once_and_works() {
 }
 
 #[actix_web::test]
+async fn a_rotation_shows_a_new_secret_and_ends_the_older_ones() {
+    let world = World::new().await;
+    let (path, id) = world.job("Job").await;
+    let secrets = format!("{path}/secrets");
+    let rotate = format!("{path}/rotate-secret");
+    let old = good(&world.post(&secrets, json!({})).await, 201);
+    let key: Headers<'_> = &[("idempotency-key", "rotation")];
+    let answer = world.send("POST", &rotate, key, Value::Null).await;
+    let new = good(&answer, 201);
+    let place = format!("/api/v1{secrets}/{}", text(&new, "id"));
+    assert_eq!(answer.header("location"), place);
+    let again = good(&world.send("POST", &rotate, key, Value::Null).await, 201);
+    assert_eq!((&again["id"], again.get("secret")), (&new["id"], None));
+    assert_eq!(again["code"], "secret_already_shown");
+    let day = world.server.app.now().plus_seconds(86_400).to_string();
+    let ends = world.get(&format!("{secrets}/{}", text(&old, "id"))).await;
+    assert_eq!(good(&ends, 200)["expires_at"], day);
+    let works = async |secret: &Value| {
+        let job = Job {
+            client_id: id.clone(),
+            client_secret: text(secret, "secret"),
+        };
+        let answer = world.server.token(&job, &[("scope", "x")]).await;
+        // It may have nothing; whether it was let in is asked.
+        answer.json()["error"] != "invalid_client"
+    };
+    assert!(works(&old).await && works(&new).await);
+    // At once.
+    let ended = good(
+        &world.post(&rotate, json!({ "overlap_seconds": 0 })).await,
+        201,
+    );
+    assert!(!works(&old).await && !works(&new).await && works(&ended).await);
+    let last = json!({ "overlap_seconds": 60, "expires_at": "2100-01-01T00:00:00Z" });
+    let last = good(&world.post(&rotate, last).await, 201);
+    assert_eq!(last["expires_at"], "2100-01-01T00:00:00.000Z");
+    let left = good(&world.get(&secrets).await, 200);
+    let ids: Vec<&Value> = left["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["id"])
+        .collect();
+    assert_eq!(ids, [&ended["id"], &last["id"]], "what had ended is gone");
+
+    let long = json!({ "overlap_seconds": 7_776_001 });
+    bad(&world.post(&rotate, long).await, 422, "value_invalid");
+    let never = json!({ "expires_at": "2000-01-01T00:00:00Z" });
+    bad(&world.post(&rotate, never).await, 422, "value_invalid");
+    let nobody = "/applications/0000000000000000000000000r/rotate-secret";
+    bad(
+        &world.post(nobody, json!({})).await,
+        404,
+        "application_unknown",
+    );
+}
+
+#[actix_web::test]
 async fn grants_and_roles() {
     let world = World::new().await;
     let api = text(&world.courses().await, "id");
