@@ -40,6 +40,7 @@ fn sign(c: &mut Criterion) {
             exp: 1_763_931_065,
             jti: Jti(0x0199_aaaa_bbbb_7ccc_8ddd_eeee_ffff_0000),
             scope: scope.as_str().into(),
+            act: None,
             cnf: None,
             authorization_details: None,
             more: serde_json::Map::new(),

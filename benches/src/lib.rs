@@ -125,6 +125,7 @@ impl World {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: Some("bench/1"),
             grant_type: GrantType::default(),
+            exchange: None,
             certificate: None,
             proof: None,
             details: None,

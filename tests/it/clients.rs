@@ -5,6 +5,8 @@
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use oauth2::basic::BasicClient;
@@ -12,6 +14,7 @@ use oauth2::{
     AuthType, ClientId, ClientSecret, IntrospectionUrl, RevocationUrl, Scope,
     StandardRevocableToken, TokenIntrospectionResponse, TokenResponse, TokenUrl,
 };
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 use writ_tests::{Application, Http, PATIENCE, Process, Start, Writ, outside, repository};
 
@@ -23,6 +26,9 @@ struct World {
     writ: Writ,
     client: Application,
     guard: Application,
+    /// One that has a key and no secret, of the strict profile.
+    keyed: Application,
+    key: KeyPair,
 }
 
 fn world() -> Arc<World> {
@@ -44,10 +50,19 @@ impl World {
         let admin = writ.admin();
         let client = admin.register_application("Other people's client");
         let guard = admin.register_application("The APIs themselves");
+        let keyed = admin.register_application("One without a secret");
+        let key = KeyPair::generate().unwrap();
+        let path = format!("/applications/{}/authentication", keyed.id);
+        admin.put(&path, &by_key(&key)).expect(200);
+        let path = format!("/applications/{}/token-exchange", guard.id);
+        let exchange = json!({ "subjects": [client.id] });
+        admin.put(&path, &exchange).expect(200);
         for algorithm in ALGORITHMS {
             let profile = json!({ "algorithm": algorithm });
             let api = admin.register_api(&identifier(algorithm), &profile, &[&scope(algorithm)]);
-            admin.grant(&client, &api, &[&scope(algorithm)]);
+            for application in [&client, &guard, &keyed] {
+                admin.grant(application, &api, &[&scope(algorithm)]);
+            }
             let guards = json!({ "guards": [guard.id] });
             admin
                 .patch(&format!("/api-resources/{api}"), &guards)
@@ -57,6 +72,8 @@ impl World {
             writ,
             client,
             guard,
+            keyed,
+            key,
         }
     }
 
@@ -77,6 +94,7 @@ impl World {
             "client_id": self.client.id,
             "client_secret": self.client.secret,
             "guard": { "client_id": self.guard.id, "client_secret": self.guard.secret },
+            "keyed": { "client_id": self.keyed.id, "private_key": self.key.serialize_pem() },
             "apis": apis,
         })
     }
@@ -97,6 +115,19 @@ impl World {
             .map(|line| line.strip_prefix("ok ").unwrap().to_owned())
             .collect()
     }
+}
+
+/// An application that proves itself by this key, as strict as FAPI 2.0.
+fn by_key(key: &KeyPair) -> Value {
+    let point = &key.public_key_raw()[1..];
+    let (x, y) = point.split_at(32);
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "alg": "ES256" });
+    json!({
+        "methods": ["private_key_jwt"],
+        "jwks": { "keys": [jwk] },
+        "profile": "fapi2",
+    })
 }
 
 fn identifier(algorithm: &str) -> String {
@@ -157,6 +188,22 @@ fn authlib_gets_validates_introspects_and_revokes() {
     };
     assert_eq!(count(&passed, "JWTBearerTokenValidator"), 2);
     assert_eq!(passed.len(), 3 * ALGORITHMS.len() + 2, "{passed:?}");
+}
+
+#[test]
+fn oauth4webapi_and_openid_client_hold_keys_and_no_secret() {
+    let Some(passed) = node("keyed.mjs", "private_key_jwt and DPoP") else {
+        return;
+    };
+    assert_eq!(passed.len(), 3, "{passed:?}");
+}
+
+#[test]
+fn requests_oauth2client_holds_keys_and_exchanges() {
+    let Some(passed) = python("keyed_client.py", "requests-oauth2client") else {
+        return;
+    };
+    assert_eq!(passed.len(), 3, "{passed:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod failing_disk;
 mod issuer_path;
 mod listeners;
 mod master_key;
+mod mutual_tls;
 mod policies;
 mod processes;
 mod proofs;

@@ -28,6 +28,15 @@ fn a_restart_or_a_kill_changes_no_byte_of_the_past() {
     build_up(&writ);
     let head = writ.admin().head() - 1;
     let before = every_entity(&writ.admin(), head);
+    // What is only there where somebody has it.
+    for kind in [
+        "/authentication",
+        "/quota",
+        "/token-exchange",
+        "/authorization-details-types/",
+    ] {
+        assert!(before.keys().any(|path| path.contains(kind)), "{kind}");
+    }
     assert!(before.len() > 15, "{:?}", before.keys());
 
     writ.stop();
@@ -168,7 +177,10 @@ fn change_everything(writ: &Writ, admin: &Admin) {
     admin.post(&secrets, &expiring).expect(201);
     let revoked = admin.post(&secrets, &json!({})).expect(201).text("id");
     deleted(admin, &format!("{secrets}/{revoked}"));
+    let rotate = format!("/applications/{}/rotate-secret", leaver.id);
+    admin.post(&rotate, &json!({})).expect(201);
 
+    protection_changes(admin, &job, &leaver, &one);
     policies_are_bound(admin, &job);
     tokens_are_revoked(writ, admin, &job);
 
@@ -206,6 +218,56 @@ fn change_everything(writ: &Writ, admin: &Admin) {
     act(&first, "retire");
     let compromised = key("EdDSA");
     act(&compromised, "revoke");
+}
+
+/// How an application authenticates, whom it trusts, and what bounds its tokens.
+fn protection_changes(admin: &Admin, job: &Application, leaver: &Application, api: &str) {
+    let path = |below: &str| format!("/applications/{}{below}", job.id);
+    let put = |path: &str, body: Value| {
+        admin.put(path, &body).expect(200);
+    };
+    let issuer = json!({
+        "issuer": "https://tokens.example", "name": "Builds", "keys": { "discovery": true },
+    });
+    let issuer = admin.post("/trusted-issuers", &issuer);
+    let issuer = format!("/trusted-issuers/{}", issuer.expect(201).text("id"));
+    let spire = json!({
+        "issuer": "spiffe://example.org", "name": "SPIRE", "omits_issuer": true,
+        "keys": { "jwks_uri": "https://spire.example/keys" },
+    });
+    admin.post("/trusted-issuers", &spire).expect(201);
+    let renamed = json!({ "name": "Build jobs" });
+    admin.patch(&issuer, &renamed).expect(200);
+    let rule = json!({
+        "name": "spire", "issuer": "spiffe://example.org", "audience": "writ",
+        "subject": "spiffe://example.org/jobs/*", "claims": { "team": "billing" },
+    });
+    let methods = json!([
+        "client_secret_basic",
+        "client_secret_post",
+        "workload_identity"
+    ]);
+    put(
+        &path("/authentication"),
+        json!({ "methods": methods, "trust": [rule] }),
+    );
+    deleted(admin, &issuer);
+    put(&path("/quota"), json!({ "per_day": 100_000 }));
+    put(&path("/token-exchange"), json!({ "subjects": [leaver.id] }));
+
+    let types = format!("/api-resources/{api}/authorization-details-types");
+    put(
+        &format!("{types}/payment"),
+        json!({ "schema": { "type": "object" } }),
+    );
+    put(&format!("{types}/passing"), json!({}));
+    put(
+        &path(&format!(
+            "/authorized-apis/{api}/authorization-details-types"
+        )),
+        json!({ "authorization_details_types": ["payment", "passing"] }),
+    );
+    deleted(admin, &format!("{types}/passing?cascade=true"));
 }
 
 fn tokens_are_revoked(writ: &Writ, admin: &Admin, job: &Application) {
@@ -274,16 +336,28 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
         let paths = ids.into_iter().map(|id| format!("{collection}/{id}"));
         paths.collect::<Vec<String>>()
     };
-    let scopes = || {
-        let (_, body) = at("/api-resources");
+    // What is in the items of a list.
+    let items = |list: &str| {
+        let (_, body) = at(list);
         let list: Value = serde_json::from_slice(&body).unwrap();
+        list["items"].as_array().unwrap().clone()
+    };
+    let of_apis = |member: &str, collection: &str| {
         let mut paths = Vec::new();
-        for api in list["items"].as_array().unwrap() {
-            for scope in api["scopes"].as_array().unwrap() {
-                let (id, name) = (api["id"].as_str().unwrap(), scope["name"].as_str().unwrap());
-                paths.push(format!("/api-resources/{id}/scopes/{name}"));
+        for api in items("/api-resources") {
+            for one in api[member].as_array().into_iter().flatten() {
+                let (id, name) = (api["id"].as_str().unwrap(), one["name"].as_str().unwrap());
+                paths.push(format!("/api-resources/{id}/{collection}/{name}"));
             }
         }
+        paths
+    };
+    // Those that have something of the sort.
+    let if_there = |member: &str, name: &str| {
+        let all = items("/applications").into_iter();
+        let has = all.filter(|it| it.get(member).is_some());
+        let paths = has.map(|it| format!("/applications/{}/{name}", it["id"].as_str().unwrap()));
+        let paths: Vec<String> = paths.collect();
         paths
     };
     let document = admin.get("/openapi.json").expect(200).json();
@@ -292,7 +366,8 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
         .filter(|(path, item)| item.get("get").is_some() && !NOT_ENTITIES.contains(&path.as_str()));
     let paths = gets.flat_map(|(path, _)| match path.replace("api_id", "id").as_str() {
         list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings"
-        | "/policies" | "/policy-bindings" | "/log/index" | "/access") => vec![list.to_owned()],
+        | "/policies" | "/policy-bindings" | "/trusted-issuers" | "/log/index"
+        | "/access") => vec![list.to_owned()],
         "/policies/{digest}" => under("/policies", ids("/policies", "digest")),
         "/policies/{digest}/module" => under("/policies", ids("/policies", "digest"))
             .into_iter()
@@ -304,8 +379,16 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
             .into_iter()
             .map(|path| format!("{path}/scopes"))
             .collect(),
-        "/api-resources/{id}/scopes/{name}" => scopes(),
+        "/api-resources/{id}/scopes/{name}" => of_apis("scopes", "scopes"),
+        "/api-resources/{id}/authorization-details-types/{name}" => {
+            let types = "authorization_details_types";
+            of_apis(types, "authorization-details-types")
+        }
         "/applications/{id}" => of_applications(""),
+        "/applications/{id}/authentication" => of_applications("/authentication"),
+        "/applications/{id}/quota" => if_there("quota", "quota"),
+        "/applications/{id}/token-exchange" => if_there("token_exchange", "token-exchange"),
+        "/trusted-issuers/{id}" => under("/trusted-issuers", ids("/trusted-issuers", "id")),
         "/applications/{id}/secrets" => of_applications("/secrets"),
         "/applications/{id}/secrets/{secret_id}" => members_of_applications("/secrets", "id"),
         "/applications/{id}/authorized-apis" => of_applications("/authorized-apis"),

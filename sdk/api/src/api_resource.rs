@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An API resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,9 @@ pub struct ApiResource {
     pub profile: TokenProfile,
     /// Its scopes, sorted by name.
     pub scopes: Vec<Scope>,
+    /// Its types of authorization details (RFC 9396), sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types: Vec<DetailsType>,
     /// The applications that are this API and may introspect its tokens.
     pub guards: Vec<String>,
     /// When it was created.
@@ -35,6 +39,31 @@ pub struct Scope {
     /// What it lets its holder do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// A type of authorization details of an API resource (RFC 9396 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DetailsType {
+    /// Its name, unique in the server: the member `type` of its objects.
+    pub name: String,
+    /// What it lets its holder do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema 2020-12 that each of its objects must fulfil.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+}
+
+/// Adds a type of authorization details, or changes one: this is all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutDetailsType {
+    /// What it lets its holder do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema 2020-12 that each of its objects must fulfil: an object, or a boolean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
 }
 
 /// What tokens for an API resource look like.

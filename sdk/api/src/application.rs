@@ -1,5 +1,6 @@
 //! Applications, their secrets and grants.
 
+use crate::Authentication;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,14 @@ pub struct Application {
     pub labels: BTreeMap<String, String>,
     /// What its tokens look like.
     pub token_settings: TokenSettings,
+    /// How it may authenticate.
+    pub authentication: Authentication,
+    /// How many tokens it may get; as many as it asks for where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// Whose tokens it may exchange; nobody's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_exchange: Option<TokenExchange>,
     /// Its secrets that are not revoked, without the secrets themselves.
     pub secrets: Vec<Secret>,
     /// The API resources that it is authorized to.
@@ -49,6 +58,35 @@ pub struct TokenSettings {
     /// `any` of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender_constraint: Option<String>,
+}
+
+/// How many tokens an application may get. What is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Tokens a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// Tokens an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u32>,
+    /// Tokens a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+    /// `enforce` (default): no more tokens until there is room. `monitor`: it is counted and said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+}
+
+/// Whose tokens an application may exchange for its own use (RFC 8693).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenExchange {
+    /// The ids of the applications whose tokens it may exchange.
+    pub subjects: Vec<String>,
+    /// `delegation` (default): the new token says in `act` who acts. `impersonation`: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
 }
 
 /// A secret of an application; the secret itself is shown once, when it is made.
@@ -125,6 +163,17 @@ pub struct Grant {
     pub mode: String,
     /// The scopes, sorted.
     pub scopes: Vec<String>,
+    /// The types of authorization details that it may ask for (RFC 9396), sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types: Vec<String>,
+}
+
+/// Changes the types of authorization details of a grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutGrantDetails {
+    /// All types of authorization details that it may ask for.
+    pub authorization_details_types: Vec<String>,
 }
 
 /// A role of an application. Names of roles change without the application changing, so they are
@@ -172,6 +221,18 @@ pub struct ChangeApplication {
 #[serde(deny_unknown_fields)]
 pub struct CreateSecret {
     /// When it stops working; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// Adds a secret and lets the older ones end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateSecret {
+    /// How long the older secrets go on working at most, 0 to 7776000 (90 days); a day where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_seconds: Option<u32>,
+    /// When the new secret stops working; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
 }

@@ -8,6 +8,7 @@
 mod api_resource;
 mod application;
 mod audit;
+mod authentication;
 mod change;
 mod explanation;
 mod key;
@@ -18,6 +19,7 @@ mod token;
 pub use api_resource::*;
 pub use application::*;
 pub use audit::*;
+pub use authentication::*;
 pub use change::*;
 pub use explanation::*;
 pub use key::*;

@@ -9,11 +9,14 @@
 mod access;
 mod api_resources;
 mod applications;
+mod authentication;
 mod authentication_failures;
 mod body;
+mod bounds;
 mod call;
 mod change;
 mod changes;
+mod details_types;
 mod events;
 mod explanations;
 mod failure;
@@ -34,6 +37,7 @@ mod settings;
 mod signing_keys;
 mod stream;
 mod tokens;
+mod trusted_issuers;
 mod views;
 
 pub use call::{Answer, Call};

@@ -61,7 +61,7 @@ pub struct App {
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
     /// The authorities of client certificates.
-    pub client_ca: ClientAuthorities,
+    pub client_ca: Arc<ClientAuthorities>,
     /// What counts once.
     pub once: ReplayStore,
     /// The schemas of types of authorization details, compiled.

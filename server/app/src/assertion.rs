@@ -11,14 +11,14 @@ use writ_core::{ClaimValue, Millis, SecurityProfile, SubjectText, TrustRule, Tru
 pub const ASSERTION_BYTES_MAX: usize = 16 * 1024;
 /// Longest `jti`, in bytes.
 pub const JTI_BYTES_MAX: usize = 256;
-/// How far ahead `exp` of an assertion may be, in seconds (RFC 7523 §3 lets a server say). Clients
+/// How far ahead `exp` of an assertion may be by the client's clock, in seconds (RFC 7523 §3 lets a server say). Clients
 /// in use take up to an hour; a `jti` is remembered that long.
 pub const LIFETIME_MAX_SECONDS: u64 = 3600;
 /// The same under FAPI 2.0: an assertion is made for one request, and one that leaks before it is
 /// used should not live for long. Clients of that profile take a minute.
 pub const LIFETIME_MAX_FAPI2_SECONDS: u64 = 300;
-/// How far clocks of trusted issuers may be ahead, in seconds, when lifetimes are measured from
-/// now; `iat` and `nbf` have the same leeway.
+/// How far clocks of clients and trusted issuers may be ahead, in seconds, when lifetimes are
+/// measured from now; `iat` and `nbf` have the same leeway.
 const SKEW_SECONDS: u64 = crate::jose::FUTURE_SECONDS;
 
 /// Why a token does not prove an application. Nothing of the token is in it.
@@ -35,6 +35,9 @@ pub enum AssertionFault {
     /// A claim that the trust rule demands is absent, or has another value.
     #[error("a claim that the trust rule demands is absent or different")]
     Claim,
+    /// It is bound to its sender (`cnf`, RFC 7800 §3), which nobody checks here.
+    #[error("cnf binds it to a key of its sender, which is not checked here")]
+    Confirmation,
     /// `exp` is absent, or past.
     #[error("exp is absent or past")]
     Expired,
@@ -69,6 +72,7 @@ impl AssertionFault {
             Self::Algorithm => "algorithm_forbidden",
             Self::Audience => "audience",
             Self::Claim => "claim",
+            Self::Confirmation => "cnf",
             Self::Expired => "expired",
             Self::Issuer => "issuer",
             Self::Jti => "jti",
@@ -148,7 +152,7 @@ pub fn check_client_assertion(
         SecurityProfile::None => LIFETIME_MAX_SECONDS,
         SecurityProfile::Fapi2 => LIFETIME_MAX_FAPI2_SECONDS,
     };
-    if exp > now.plus_seconds(lifetime_max) {
+    if exp > now.plus_seconds(lifetime_max + SKEW_SECONDS) {
         return Err(AssertionFault::Lifetime);
     }
     let jti = jti(token)?.ok_or(AssertionFault::Jti)?;
@@ -181,6 +185,10 @@ pub fn check_federated(
     // JWT (SPIFFE JWT-SVID §2.3 has JWT and JOSE).
     if !token.typ_is_absent_or(&["JWT", "JOSE"]) {
         return Err(AssertionFault::Type);
+    }
+    // Whoever stole one could use it here: a key in `cnf` is not asked for, so none may be there.
+    if token.claims().contains_key("cnf") {
+        return Err(AssertionFault::Confirmation);
     }
     let issuer_fits = match token.claims().get("iss") {
         Some(iss) => iss == issuer.issuer.as_str(),

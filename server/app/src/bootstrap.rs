@@ -459,7 +459,10 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         previews: Semaphore::new(PREVIEWS),
         metrics,
         proxies: TrustedProxies::new(config.proxies.trusted.clone()),
-        client_ca: ClientAuthorities::open(config.tls.client_ca_file.as_deref())?,
+        client_ca: Arc::new(ClientAuthorities::open(
+            config.tls.client_ca_file.as_deref(),
+            config.tls.client_crl_file.as_deref(),
+        )?),
         once,
         details_schemas: Schemas::default(),
         quotas: Quotas::default(),

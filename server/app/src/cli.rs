@@ -10,6 +10,7 @@ mod cloud_event;
 mod credentials;
 mod events;
 mod issuance;
+mod key_files;
 mod local;
 mod log;
 mod messages;
@@ -22,6 +23,7 @@ mod settings;
 mod signing_key;
 mod table;
 mod token;
+mod trusted_issuer;
 mod values;
 mod witness;
 
@@ -81,6 +83,7 @@ enum Noun {
     ApiResource(api_resource::ApiResource),
     Application(application::Application),
     Role(role::Role),
+    TrustedIssuer(trusted_issuer::TrustedIssuer),
     Settings(settings::Settings),
     SigningKey(signing_key::SigningKey),
     Token(token::Token),
@@ -121,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::ApiResource(noun) => noun.run(out),
         Noun::Application(noun) => noun.run(out),
         Noun::Role(noun) => noun.run(out),
+        Noun::TrustedIssuer(noun) => noun.run(out),
         Noun::Settings(noun) => noun.run(out),
         Noun::SigningKey(noun) => noun.run(out),
         Noun::Token(noun) => noun.run(out),

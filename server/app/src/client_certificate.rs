@@ -2,24 +2,26 @@
 //! for it. That the client has its key was proved by the handshake, or a trusted proxy says so;
 //! which application it proves is for `issue/authenticate/certificate.rs`.
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, crypto};
+mod authorities;
+mod name;
+
+pub use authorities::{AuthoritiesError, ClientAuthorities};
+pub use name::{DistinguishedName, ParseDistinguishedNameError};
+
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 use writ_core::{CertificateSubject, Millis};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Longest certificate, in bytes: some have dozens of names.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Most certificates of a chain, the client's own included.
 pub const CHAIN_MAX: usize = 8;
+/// Longest chain, in bytes. Each ticket of a session holds the whole of it, two come at once, and a
+/// client of rustls takes 64 KiB of that at most: with 32 KiB it breaks the connection off.
+pub const CHAIN_BYTES_MAX: usize = 24 * 1024;
 
 /// Why a certificate proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ pub enum CertificateFault {
 pub struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
     sha256: [u8; 32],
-    subject: String,
+    subject: DistinguishedName,
     dns: Vec<String>,
     uris: Vec<String>,
     ips: Vec<IpAddr>,
@@ -64,7 +66,8 @@ impl ClientCertificate {
     pub fn parse(chain: Vec<CertificateDer<'static>>) -> Result<Self, CertificateFault> {
         let malformed = CertificateFault::Malformed;
         let fits = |der: &CertificateDer<'_>| der.len() <= CERTIFICATE_BYTES_MAX;
-        if chain.len() > CHAIN_MAX || !chain.iter().all(fits) {
+        let bytes: usize = chain.iter().map(|der| der.len()).sum();
+        if chain.len() > CHAIN_MAX || bytes > CHAIN_BYTES_MAX || !chain.iter().all(fits) {
             return Err(malformed);
         }
         let der = chain.first().ok_or_else(|| malformed.clone())?;
@@ -74,7 +77,7 @@ impl ClientCertificate {
         }
         let mut this = Self {
             sha256: Sha256::digest(der).into(),
-            subject: distinguished_name(found.subject()).ok_or_else(|| malformed.clone())?,
+            subject: DistinguishedName::of(found.subject()).ok_or_else(|| malformed.clone())?,
             dns: Vec::new(),
             uris: Vec::new(),
             ips: Vec::new(),
@@ -103,10 +106,9 @@ impl ClientCertificate {
         &self.sha256
     }
 
-    /// Its subject, as RFC 4514 writes it: what `openssl x509 -subject -nameopt RFC2253` shows,
-    /// with letters beyond ASCII as they are.
+    /// Its subject.
     #[must_use]
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> &DistinguishedName {
         &self.subject
     }
 
@@ -119,11 +121,12 @@ impl ClientCertificate {
     }
 
     /// Whether it names this subject (RFC 8705 §2.1.2): one of its names is it, exactly. Host names
-    /// are compared without regard to case, and a wildcard is a name like others.
+    /// are compared without regard to case, and a wildcard is a name like others. How distinguished
+    /// names are compared says [`DistinguishedName`]; a text that is none names nobody.
     #[must_use]
     pub fn names(&self, subject: &CertificateSubject) -> bool {
         match subject {
-            CertificateSubject::Dn(name) => self.subject == name.as_str(),
+            CertificateSubject::Dn(name) => name.as_str().parse().as_ref() == Ok(&self.subject),
             CertificateSubject::Dns(name) => {
                 let same = |one: &String| one.eq_ignore_ascii_case(name.as_str());
                 self.dns.iter().any(same)
@@ -140,125 +143,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
         16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
         _ => None,
-    }
-}
-
-/// A name as RFC 4514 §2 writes it; nothing where a value is no text. The last part comes first.
-fn distinguished_name(name: &X509Name<'_>) -> Option<String> {
-    let mut out = String::new();
-    let parts: Vec<_> = name.iter().collect();
-    for (i, part) in parts.into_iter().rev().enumerate() {
-        out.push_str(if i == 0 { "" } else { "," });
-        for (j, attribute) in part.iter().enumerate() {
-            out.push_str(if j == 0 { "" } else { "+" });
-            out.push_str(&short_name(&attribute.attr_type().to_id_string()));
-            out.push('=');
-            escape(attribute.as_str().ok()?, &mut out);
-        }
-    }
-    Some(out)
-}
-
-/// The names of RFC 4514 §3; others by their numbers.
-fn short_name(oid: &str) -> String {
-    let known = match oid {
-        "2.5.4.3" => "CN",
-        "2.5.4.6" => "C",
-        "2.5.4.7" => "L",
-        "2.5.4.8" => "ST",
-        "2.5.4.9" => "STREET",
-        "2.5.4.10" => "O",
-        "2.5.4.11" => "OU",
-        "0.9.2342.19200300.100.1.1" => "UID",
-        "0.9.2342.19200300.100.1.25" => "DC",
-        other => other,
-    };
-    known.to_owned()
-}
-
-/// RFC 4514 §2.4.
-fn escape(value: &str, out: &mut String) {
-    let last = value.chars().count().saturating_sub(1);
-    for (i, c) in value.chars().enumerate() {
-        let at_border = (i == 0 && matches!(c, ' ' | '#')) || (i == last && c == ' ');
-        match c {
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            _ if at_border => {
-                out.push('\\');
-                out.push(c);
-            }
-            // Whoever writes control characters into a name gets something that nobody registers.
-            c if c.is_control() => {
-                let _ = write!(out, "\\{:02X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-}
-
-/// The authorities whose client certificates count (`tls.client_ca_file`).
-#[derive(Default)]
-pub struct ClientAuthorities(Option<Arc<dyn ClientCertVerifier>>);
-
-impl fmt::Debug for ClientAuthorities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientAuthorities")
-            .field(&self.0.is_some())
-            .finish()
-    }
-}
-
-/// The file of authorities cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} holds no certificates of authorities in PEM that can be used")]
-pub struct AuthoritiesError {
-    path: std::path::PathBuf,
-}
-
-impl ClientAuthorities {
-    /// Those of a file in PEM, or none.
-    ///
-    /// # Errors
-    /// The file holds nothing that could be used.
-    pub fn open(path: Option<&Path>) -> Result<Self, AuthoritiesError> {
-        let Some(path) = path else {
-            return Ok(Self::default());
-        };
-        let error = || AuthoritiesError {
-            path: path.to_owned(),
-        };
-        let found = CertificateDer::pem_file_iter(path).map_err(|_| error())?;
-        let mut roots = RootCertStore::empty();
-        for certificate in found {
-            let certificate = certificate.map_err(|_| error())?;
-            roots.add(certificate).map_err(|_| error())?;
-        }
-        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        Ok(Self(Some(builder.build().map_err(|_| error())?)))
-    }
-
-    /// Whether one of them vouches for a certificate now, as that of a client (RFC 5280 §6,
-    /// §4.2.1.12).
-    ///
-    /// # Errors
-    /// None does.
-    pub fn verify(
-        &self,
-        certificate: &ClientCertificate,
-        now: Millis,
-    ) -> Result<(), CertificateFault> {
-        let verifier = self.0.as_ref().ok_or(CertificateFault::NoAuthority)?;
-        let (own, others) = certificate
-            .chain
-            .split_first()
-            .ok_or(CertificateFault::Malformed)?;
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        let verified = verifier.verify_client_cert(own, others, now);
-        verified.map(drop).map_err(|_| CertificateFault::Untrusted)
     }
 }
 

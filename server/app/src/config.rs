@@ -110,6 +110,8 @@ pub struct Tls {
     pub client_certificates: bool,
     /// The authorities whose client certificates count for `tls_client_auth`, in PEM.
     pub client_ca_file: Option<PathBuf>,
+    /// Which of their certificates are revoked, in PEM.
+    pub client_crl_file: Option<PathBuf>,
 }
 
 /// `proxies.*`
@@ -204,6 +206,7 @@ impl Default for Config {
                 key_file: None,
                 client_certificates: false,
                 client_ca_file: None,
+                client_crl_file: None,
             },
             proxies: Proxies {
                 trusted: Vec::new(),
@@ -275,7 +278,8 @@ keys! {
     "tls.cert_file" "certificate chain in PEM; read again when it changes" => tls.cert_file;
     "tls.key_file" "its private key in PEM" => tls.key_file;
     "tls.client_certificates" "whether clients are asked for a certificate; none is needed" => tls.client_certificates;
-    "tls.client_ca_file" "authorities of client certificates (tls_client_auth), in PEM" => tls.client_ca_file;
+    "tls.client_ca_file" "authorities of client certificates (tls_client_auth), in PEM; read again when it changes" => tls.client_ca_file;
+    "tls.client_crl_file" "their revocation lists in PEM, one of each; read again when it changes" => tls.client_crl_file;
     "proxies.trusted" "networks of the proxies whose headers are believed" => proxies.trusted;
     "outbound.allow" "networks that keys may be fetched from, besides public addresses" => outbound.allow;
     "outbound.ca_file" "certificates to know their servers by, in PEM, besides the system's" => outbound.ca_file;
@@ -557,6 +561,19 @@ impl Config {
         let mut problem = |key: &str, text: &str| problems.push(Problem::new(key, text));
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
             problem("tls", "set both tls.cert_file and tls.key_file, or neither");
+        }
+        if self.tls.client_certificates && self.http.plain {
+            problem(
+                "tls.client_certificates",
+                "nobody is asked for a certificate over plain HTTP: the proxy that ends TLS asks, \
+                 and is named in proxies.trusted",
+            );
+        }
+        if self.tls.client_crl_file.is_some() && self.tls.client_ca_file.is_none() {
+            problem(
+                "tls.client_crl_file",
+                "says nothing without tls.client_ca_file, whose lists it has",
+            );
         }
         let trusted = !self.proxies.trusted.is_empty();
         let exposed = [Some(self.http.listen), self.admin.listen]

@@ -19,7 +19,8 @@ use writ_core::Millis;
 
 mod htu;
 
-/// Longest proof that is read, in bytes: one with an RSA key of 8192 bits has 4 KiB.
+/// Longest proof that is read, in bytes: one with an RSA key of 4096 bits and a long address has
+/// 3 KiB.
 pub const PROOF_BYTES_MAX: usize = 8 * 1024;
 /// How old a proof may be, in seconds: time for its way, and for clocks that are slow.
 pub const PROOF_AGE_MAX_SECONDS: u64 = 60;

@@ -69,6 +69,7 @@
 mod authenticate;
 mod entitle;
 mod error;
+pub(crate) mod exchange;
 pub mod facts;
 pub mod failures;
 mod grant;
@@ -85,6 +86,7 @@ pub use authenticate::{
 };
 pub use entitle::{Entitlement, Holds, entitle};
 pub use error::{IssueError, denial_code, is_by_rules, objection_code};
+pub use exchange::{Exchange, PresentedExchange};
 pub use grant::GrantType;
 pub use judge::{Judged, NotPermitted, Permit, judge};
 pub use panel::Objection;
@@ -106,6 +108,8 @@ use writ_core::Ask;
 pub struct Request<'a> {
     /// What is asked for a token with.
     pub grant_type: GrantType,
+    /// What is exchanged, where that is the grant.
+    pub exchange: Option<PresentedExchange<'a>>,
     /// How the application says who it is.
     pub credentials: PresentedCredentials<'a>,
     /// What it asks for.
@@ -186,7 +190,22 @@ async fn attempts(
             spend(app, &index, &application, request, spent).await?;
             application.used(app);
         }
-        let recorded = match decide(app, &index, &application, request, &mut reservation) {
+        let exchange = match exchange(app, &application, request) {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                record::refused(app, request, &application, None, &index, &error).await?;
+                return Err(error);
+            }
+        };
+        let decided = decide(
+            app,
+            &index,
+            &application,
+            request,
+            exchange.clone(),
+            &mut reservation,
+        );
+        let recorded = match decided {
             Ok(signed) => record(app, request, signed).await?,
             // What was bound when this began is not any more, and was forgotten: not a trouble.
             Err(error)
@@ -197,7 +216,8 @@ async fn attempts(
                 continue;
             }
             Err(error) => {
-                record::refused(app, request, &application, &index, &error).await?;
+                let exchange = exchange.as_ref();
+                record::refused(app, request, &application, exchange, &index, &error).await?;
                 return Err(error);
             }
         };
@@ -230,11 +250,23 @@ async fn spend(
     };
     match spent.proof(app, proof) {
         Err(error) => {
-            record::refused(app, request, application, index, &error).await?;
+            record::refused(app, request, application, None, index, &error).await?;
             Err(error)
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// Validates what is to be exchanged.
+fn exchange(
+    app: &App,
+    application: &AuthenticatedApplication,
+    request: &Request<'_>,
+) -> Result<Option<Exchange>, IssueError> {
+    let presented = request.exchange;
+    presented
+        .map(|presented| Exchange::check(app, application.application(), presented))
+        .transpose()
 }
 
 fn decide<'a>(
@@ -242,9 +274,10 @@ fn decide<'a>(
     index: &writ_core::Index,
     application: &AuthenticatedApplication,
     request: &Request<'_>,
+    exchange: Option<Exchange>,
     reservation: &mut Option<Reservation<'a>>,
 ) -> Result<SignedToken, IssueError> {
-    let entitlement = entitle(app, index, application.clone(), request)?;
+    let entitlement = entitle(app, index, application.clone(), request, exchange)?;
     // Before policies are asked, which is what costs; a denial of theirs gives it back.
     if reservation.is_none() {
         *reservation = reserve::reserve(app, application)?;

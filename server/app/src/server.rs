@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use writ_ledger::Witness;
 
-/// How often the certificate's files are looked at.
+/// How often the files of certificates are looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(5);
 /// How often a stopping server looks whether the last request has ended.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
@@ -170,6 +170,10 @@ async fn serve(
         .as_ref()
         .map(|found| found.watch(CERTIFICATE_EVERY))
         .transpose()?;
+    let authorities = Arc::clone(&app.client_ca);
+    let _watch_authorities = tls::watch("authorities of clients", CERTIFICATE_EVERY, move || {
+        authorities.reload()
+    })?;
     let with_admin = listeners.admin.is_none();
     let certificate = certificate.as_ref();
     let mut servers = vec![front(
@@ -503,3 +507,6 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

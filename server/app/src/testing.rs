@@ -285,6 +285,15 @@ impl TestServer {
             .await
     }
 
+    /// The record of a token.
+    pub(crate) async fn issuance(&self, jti: &str) -> Value {
+        let token = self.admin_token(&self.admin).await;
+        let path = format!("/issuances/{jti}");
+        let answer = self.call(&token, Method::GET, &path, &[], None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
+        answer.json()
+    }
+
     /// Calls the admin API.
     pub(crate) async fn call(
         &self,

@@ -1,6 +1,10 @@
 //! TLS for the listeners: the certificate from its files, read again when they change, and the
 //! self-signed one of `writ dev`. HTTP itself is elsewhere.
 
+mod clients;
+
+pub use clients::Clients;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -18,22 +22,20 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName as DistinguishedNames, SignatureScheme};
 use sha2::{Digest, Sha256};
 use ureq::tls::{PemItem, parse_pem};
 use writ_core::Millis;
 use zeroize::Zeroizing;
 
-use crate::client_certificate::ClientCertificate;
 use crate::clock::Random;
+use clients::AnyClient;
 
 /// How often the files are looked at: certificates are renewed days before they expire.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(5);
@@ -158,28 +160,13 @@ impl Certificate {
         Ok(true)
     }
 
-    /// Looks at the files again and again, in a thread of its own, until the answer is dropped.
+    /// Looks at the files again and again until the answer is dropped.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// See [`watch`].
     pub fn watch(self: &Arc<Self>, every: Duration) -> Result<Watch, TlsError> {
-        let (stop, stopped) = channel::<()>();
         let this = Arc::clone(self);
-        let look = move || {
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                match this.reload() {
-                    Ok(false) => {}
-                    Ok(true) => tracing::info!(file = %this.cert.display(), "new certificate"),
-                    Err(error) => tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the certificate has changed and cannot be used; the old one stays"
-                    ),
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("tls-reload".to_owned());
-        thread.spawn(look).map_err(setup)?;
-        Ok(Watch { _stop: stop })
+        watch("certificate", every, move || this.reload())
     }
 
     /// The configuration of a listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, sessions
@@ -220,68 +207,33 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What clients of a listener are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clients {
-    /// Nothing.
-    Anonymous,
-    /// A certificate, if they have one (RFC 8705 §2).
-    MayShowCertificate,
-}
-
-/// Takes every certificate whose key the client has. What it proves is another question, asked at
-/// each request, for it depends on the application: some have certificates that nobody else
-/// vouches for. So no authorities are named to clients either.
-#[derive(Debug)]
-struct AnyClient(Arc<CryptoProvider>);
-
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedNames] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let chain = std::iter::once(own)
-            .chain(others)
-            .map(|der| der.clone().into_owned());
-        match ClientCertificate::parse(chain.collect()) {
-            Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(_) => Err(rustls::CertificateError::BadEncoding.into()),
+/// Looks again and again whether something changed, in a thread of its own, until the answer is
+/// dropped. `reload` says whether it took something new, or why it could not.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn watch<E: std::error::Error + 'static>(
+    what: &'static str,
+    every: Duration,
+    reload: impl Fn() -> Result<bool, E> + Send + 'static,
+) -> Result<Watch, TlsError> {
+    let (stop, stopped) = channel::<()>();
+    let look = move || {
+        while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            match reload() {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(what, "its files have changed and are read again"),
+                Err(error) => tracing::error!(
+                    what,
+                    error = &error as &dyn std::error::Error,
+                    "its files have changed and cannot be used; what they held before stays"
+                ),
+            }
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    };
+    let thread = std::thread::Builder::new().name("tls-reload".to_owned());
+    thread.spawn(look).map_err(setup)?;
+    Ok(Watch { _stop: stop })
 }
 
 /// Keeps the watching thread alive; dropping it ends that.

@@ -14,7 +14,7 @@ use writ_core::{Application, ApplicationId, Index, Jti, Millis, ScopeName, Token
 pub struct Claims<'a> {
     /// The issuer.
     pub iss: Cow<'a, str>,
-    /// The subject: the application itself.
+    /// The subject: the application itself, or the one that it acts for (RFC 8693).
     pub sub: Cow<'a, str>,
     /// The audience.
     pub aud: Audience<'a>,
@@ -31,6 +31,9 @@ pub struct Claims<'a> {
     /// The scopes, separated by spaces (RFC 8693 §4.2); left out when there are none.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub scope: Cow<'a, str>,
+    /// Who acts for the subject (RFC 8693 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
     /// What it is bound to (RFC 7800 §3.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
@@ -40,6 +43,42 @@ pub struct Claims<'a> {
     /// What policies added, by name. None of these is a claim above.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Who acts for the subject of a token, and for whom that one acted before (RFC 8693 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// The application that acts.
+    pub sub: ApplicationId,
+    /// Who acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Self>>,
+}
+
+impl Act {
+    /// A chain of actors, of which the first acts now.
+    #[must_use]
+    pub fn chain(actors: &[ApplicationId]) -> Option<Self> {
+        let (sub, before) = actors.split_first()?;
+        Some(Self {
+            sub: *sub,
+            act: Self::chain(before).map(Box::new),
+        })
+    }
+}
+
+impl Claims<'_> {
+    /// Who acts, the one who acts now first; nothing where there are more than a token can have.
+    #[must_use]
+    pub fn actors(&self) -> Option<Vec<ApplicationId>> {
+        let mut actors = Vec::new();
+        let mut next = self.act.as_ref();
+        while let Some(act) = next {
+            actors.push(act.sub);
+            next = act.act.as_deref();
+        }
+        (actors.len() <= 64).then_some(actors)
+    }
 }
 
 /// What a token is bound to: the one member of `cnf`.
@@ -163,6 +202,12 @@ pub struct ValidatedToken {
 }
 
 impl ValidatedToken {
+    /// The application that it is about.
+    #[must_use]
+    pub fn subject(&self) -> Option<ApplicationId> {
+        self.claims.sub.parse().ok()
+    }
+
     /// Whether a request that holds this may use it: a token that is bound to a key with a proof of
     /// it alone (RFC 9449 §7.1), one that is bound to a certificate with it alone (RFC 8705 §3), and
     /// one that is bound to nothing without a proof, which would be for another token.
@@ -235,8 +280,12 @@ fn check(token: &ValidatedToken, index: &Index, now: Millis) -> Result<(), Token
         return Err(TokenFault::Expired);
     }
     let usable = |app: &Application| app.enabled && !app.has_cut(token.claims.jti.millis());
-    let application = index.application(token.application);
-    if !application.is_some_and(|app| usable(app)) || index.is_revoked(token.claims.jti) {
+    // Who asked for it, whom it is about, and everybody who acted in between.
+    let actors = token.claims.actors().unwrap_or_default().into_iter();
+    let all = actors.chain([token.application]).chain(token.subject());
+    let mut all = all.map(|id| index.application(id));
+    let stands = all.all(|application| application.is_some_and(|app| usable(app)));
+    if !stands || token.subject().is_none() || index.is_revoked(token.claims.jti) {
         return Err(TokenFault::Revoked);
     }
     Ok(())
@@ -323,6 +372,7 @@ mod tests {
                     source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                     user_agent: None,
                     grant_type: GrantType::default(),
+                    exchange: None,
                     certificate: None,
                     proof: None,
                     details: None,

@@ -8,6 +8,8 @@ mod audit;
 mod log;
 #[path = "cli/policy.rs"]
 mod policy;
+#[path = "cli/protection.rs"]
+mod protection;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

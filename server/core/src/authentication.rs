@@ -302,6 +302,53 @@ impl SubjectPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The segments of a text, and the separators between them.
+    fn segments(text: &str) -> (Vec<&str>, Vec<&str>) {
+        (
+            text.split(['/', ':']).collect(),
+            text.matches(['/', ':']).collect(),
+        )
+    }
+
+    /// A pattern with a star or without, and a subject that is another, or like it: with a text
+    /// put for its star, or elsewhere, and perhaps more behind it.
+    fn pattern_and_subject() -> impl Strategy<Value = (String, String)> {
+        let pattern = "[ab]{0,2}([/:][ab]{0,2}){1,3}\\*?";
+        let more = "[ab*/:]{0,3}";
+        let like = (pattern, more, any::<prop::sample::Index>(), 0..4_u8);
+        like.prop_map(|(pattern, more, at, kind)| {
+            let fixed = pattern.trim_end_matches('*');
+            let mut subject = match kind {
+                0 => pattern.clone(),
+                1 => fixed.to_owned(),
+                _ => format!("{fixed}{more}"),
+            };
+            if kind == 3 {
+                subject.insert_str(at.index(subject.len() + 1), &more);
+            }
+            (pattern, subject)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_matches_differs_in_the_end_of_the_last_segment_only((text, subject) in pattern_and_subject()) {
+            let rule: SubjectPattern = text.parse()?;
+            let (mut fixed, separators) = segments(&text);
+            let (mut others, between) = segments(&subject);
+            let (last, end) = (fixed.pop().unwrap_or_default(), others.pop().unwrap_or_default());
+            let end_fits = match last.strip_suffix('*') {
+                None => end == last,
+                Some(start) => end.starts_with(start) && end.len() > start.len() && !end.contains('*'),
+            };
+            let expected = separators == between && fixed == others && end_fits;
+            prop_assert_eq!(rule.matches(&subject), expected);
+        }
+    }
 
     fn pattern(text: &str) -> Option<SubjectPattern> {
         text.parse().ok()

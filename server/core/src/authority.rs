@@ -278,6 +278,7 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         | Event::ApplicationDisabled(_)
         | Event::ApplicationRemoved(_)
         | Event::ApplicationSecretRevoked(_)
+        | Event::ApplicationSecretExpirySet(_)
         | Event::ApplicationRoleUnassigned(_)
         | Event::ApplicationTokensCut(_)
         | Event::GrantRemoved(_)

@@ -35,6 +35,8 @@ pub struct Binds {
 pub struct Entitled {
     /// The application.
     pub application: Arc<Application>,
+    /// Whom the token is about, where that is another application (RFC 8693).
+    pub subject: Option<Arc<Application>>,
     /// The API resources the token is for: never none.
     pub apis: Vec<Arc<ApiResource>>,
     /// The scopes, sorted.
@@ -172,6 +174,10 @@ pub enum Denial {
     /// The application and the API resources want the token bound to different things.
     #[error("the application and the API resources want this token bound to different things")]
     SenderConstraintsDiffer,
+    /// The token to exchange is not of an application whose tokens this one may exchange, or is not
+    /// for an API that this one is.
+    #[error("this application may not exchange this token")]
+    ExchangeUnauthorized,
     /// The management API shares a token with nothing.
     #[error("the management API never shares a token with another API resource")]
     ManagementAlone,
@@ -195,6 +201,7 @@ impl Denial {
             Self::DetailsUnauthorized { .. } => "details_unauthorized",
             Self::SenderUnconstrained { .. } => "sender_unconstrained",
             Self::SenderConstraintsDiffer => "sender_constraints_differ",
+            Self::ExchangeUnauthorized => "exchange_unauthorized",
             Self::ManagementAlone => "management_alone",
         }
     }
@@ -205,8 +212,7 @@ impl Denial {
 /// # Errors
 /// A [`Denial`] when there is nothing to grant, or something must not be granted.
 pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entitled, Denial> {
-    let application = index.application(id).filter(|app| app.enabled);
-    let application = application.ok_or(Denial::ApplicationUnusable)?;
+    let application = usable(index, id).ok_or(Denial::ApplicationUnusable)?;
     let settings = index.settings();
 
     let mut wanted = named_resources(index, application, ask.resources)?;
@@ -276,13 +282,14 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
     }
     let apis: Vec<Arc<ApiResource>> = wanted.into_iter().map(|(api, _)| api).collect();
     let binding = binding(index, application, &apis, ask.binds)?;
-    let version = version(index, application, &apis, first.algorithm);
+    let version = version(index, application, None, &apis, first.algorithm);
     let bindings = bindings(index, application, &apis)?;
     Ok(Entitled {
         bindings,
         roles: role_names(index, application),
         audience: audience(application, &apis),
         application: Arc::clone(application),
+        subject: None,
         apis,
         scopes,
         details,
@@ -294,6 +301,105 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         as_of: index.head().unwrap_or_default(),
         version,
     })
+}
+
+/// A valid token that is to be exchanged (RFC 8693 §2.1).
+#[derive(Clone, Copy, Debug)]
+pub struct SubjectToken<'a> {
+    /// Whom it is about.
+    pub subject: ApplicationId,
+    /// Its scopes.
+    pub scopes: &'a [ScopeName],
+    /// Its audience.
+    pub audience: &'a [&'a str],
+    /// How long it still lives, in seconds.
+    pub remaining_seconds: u32,
+    /// Whether it is bound to its sender.
+    pub is_bound: bool,
+}
+
+/// Decides what an application is entitled to on behalf of another, whose token it presents: what
+/// both may have now, of an API that the token is for no more than the token has, no longer than it
+/// lives, and bound where it is bound. So nobody comes to more by it than each could have alone.
+///
+/// # Errors
+/// A [`Denial`], as for [`authorize`].
+pub fn authorize_exchange(
+    index: &Index,
+    id: ApplicationId,
+    ask: Ask<'_>,
+    token: SubjectToken<'_>,
+) -> Result<Entitled, Denial> {
+    let application = usable(index, id).ok_or(Denial::ApplicationUnusable)?;
+    let exchange = application.exchange.as_deref();
+    let may = exchange.is_some_and(|exchange| exchange.subjects.contains(&token.subject));
+    // It got the token by being called: whoever found one elsewhere has no business with it.
+    let mut called = token
+        .audience
+        .iter()
+        .filter_map(|aud| index.api_identified(aud));
+    let subject = usable(index, token.subject);
+    let (true, true, Some(subject)) = (may, called.any(|api| api.guards.contains(&id)), subject)
+    else {
+        return Err(Denial::ExchangeUnauthorized);
+    };
+    if !ask.details.is_empty() {
+        // A token's details are finer than what grants say, so none could be shown to be no more.
+        let types = ask.details.iter().map(|name| shown(name)).collect();
+        return Err(Denial::DetailsUnauthorized { types });
+    }
+    let mut entitled = authorize(index, id, ask)?;
+    if entitled.is_management() {
+        return Err(Denial::ManagementAlone);
+    }
+    if token.is_bound && entitled.binding.is_none() {
+        return Err(Denial::SenderUnconstrained {
+            needed: SenderConstraint::Any,
+        });
+    }
+    for api in &entitled.apis {
+        if api.requires_authorization && subject.grant(api.id).is_none() {
+            return Err(Denial::ResourceUnauthorized {
+                resource: api.identifier.as_str().into(),
+            });
+        }
+    }
+    let within = |name: &ScopeName| {
+        let (api, _) = permitted(index, subject, name.as_str())?;
+        let api = index.api(api)?;
+        let is_for = token.audience.contains(&api.identifier.as_str());
+        (!is_for || token.scopes.contains(name)).then_some(())
+    };
+    let (kept, beyond): (Vec<ScopeName>, Vec<ScopeName>) = entitled
+        .scopes
+        .iter()
+        .cloned()
+        .partition(|name| within(name).is_some());
+    let beyond: Vec<Box<str>> = beyond.iter().map(|name| name.as_str().into()).collect();
+    let reject = index.settings().scopes_unauthorized == UnauthorizedScopes::Reject;
+    if ask.scope.is_some() && reject && !beyond.is_empty() {
+        return Err(Denial::ScopesUnauthorized { scopes: beyond });
+    }
+    if kept.is_empty() && ask.resources.is_empty() {
+        return Err(Denial::NothingToGrant);
+    }
+    entitled.dropped.extend(beyond);
+    entitled.audience = entitled.audience_of(&kept);
+    entitled.scopes = kept;
+    entitled.lifetime_seconds = entitled.lifetime_seconds.min(token.remaining_seconds);
+    entitled.version = version(
+        index,
+        application,
+        Some(subject),
+        &entitled.apis,
+        entitled.algorithm,
+    );
+    entitled.subject = Some(Arc::clone(subject));
+    Ok(entitled)
+}
+
+fn usable(index: &Index, id: ApplicationId) -> Option<&Arc<Application>> {
+    index.application(id).filter(|app| app.enabled)
 }
 
 /// The types of authorization details that an application may ask for. Their API resources join
@@ -386,23 +492,41 @@ pub fn entitlement_version(index: &Index, entitled: &Entitled) -> Option<Positio
         .iter()
         .map(|api| index.api(api.id).cloned())
         .collect();
-    Some(version(index, application, &apis?, entitled.algorithm))
+    let subject = match &entitled.subject {
+        Some(subject) => Some(usable(index, subject.id)?),
+        None => None,
+    };
+    let subject = subject.map(AsRef::as_ref);
+    Some(version(
+        index,
+        application,
+        subject,
+        &apis?,
+        entitled.algorithm,
+    ))
 }
 
 fn version(
     index: &Index,
     application: &Application,
+    subject: Option<&Application>,
     apis: &[Arc<ApiResource>],
     algorithm: Algorithm,
 ) -> Position {
-    let roles = application
-        .roles
-        .iter()
-        .filter_map(|role| index.role(*role))
-        .map(|r| r.version);
+    let roles_of = |app: &Application| {
+        let roles = app.roles.iter().filter_map(|role| index.role(*role));
+        roles.map(|role| role.version).max()
+    };
+    let roles = roles_of(application);
+    let subject = subject.and_then(|subject| roles_of(subject).max(Some(subject.version)));
     let key = index.active_key(algorithm).map(|key| key.version);
     let bound = targets(application, apis).filter_map(|target| index.bound_version(target));
-    let parts = apis.iter().map(|api| api.version).chain(roles).chain(key);
+    let parts = apis
+        .iter()
+        .map(|api| api.version)
+        .chain(roles)
+        .chain(key)
+        .chain(subject);
     parts
         .chain(bound)
         .chain([application.version, index.settings().version])

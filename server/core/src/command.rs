@@ -110,6 +110,13 @@ pub enum Command {
         application: ApplicationId,
         secret: SecretId,
     },
+    /// Adds a secret to an application, lets the older ones work for the overlap at most, and
+    /// revokes those that have expired: they only take room.
+    RotateSecret {
+        application: ApplicationId,
+        secret: NewSecret,
+        overlap_seconds: u32,
+    },
     /// Changes how an application may authenticate; nothing is back to the usual.
     ChangeAuthentication {
         application: ApplicationId,
@@ -313,6 +320,7 @@ impl Command {
             | Self::RemoveApplication { .. } => Some(S::ApplicationsWrite),
             Self::AddSecret { .. }
             | Self::RevokeSecret { .. }
+            | Self::RotateSecret { .. }
             | Self::ChangeAuthentication { .. } => Some(S::SecretsWrite),
             Self::CreateTrustedIssuer { .. }
             | Self::ChangeTrustedIssuer { .. }

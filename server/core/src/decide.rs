@@ -162,6 +162,7 @@ pub(crate) fn subject(command: &Command) -> Entity {
             id: application, ..
         }
         | Command::AddSecret { application, .. }
+        | Command::RotateSecret { application, .. }
         | Command::ChangeAuthentication { application, .. }
         | Command::ChangeQuota { application, .. }
         | Command::ChangeExchange { application, .. }
@@ -295,6 +296,11 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             application,
             secret,
         } => revoke_secret(index, *application, *secret),
+        Command::RotateSecret {
+            application,
+            secret,
+            overlap_seconds,
+        } => rotate_secret(index, *application, secret, *overlap_seconds, facts),
         Command::AddGrant {
             application,
             api,
@@ -1022,6 +1028,50 @@ fn secret_added(application: ApplicationId, secret: &NewSecret) -> Event {
         expires_at,
     }
     .into()
+}
+
+fn rotate_secret(
+    index: &Index,
+    id: ApplicationId,
+    secret: &NewSecret,
+    overlap_seconds: u32,
+    facts: Facts,
+) -> Events {
+    let app = application(index, id)?;
+    if app.secrets.iter().any(|old| old.id == secret.id) {
+        return Err(Refusal::SecretIdTaken { secret: secret.id });
+    }
+    if overlap_seconds > limits::SECRET_OVERLAP_MAX_SECONDS {
+        return Err(Refusal::ValueInvalid {
+            what: "overlap_seconds",
+            expected: "at most 7776000 seconds, which are 90 days",
+        });
+    }
+    let (valid, expired): (Vec<_>, Vec<_>) =
+        app.secrets.iter().partition(|old| old.is_valid(facts.now));
+    let what = "secrets of an application";
+    at_most(what, valid.len() + 1, limits::SECRETS_PER_APPLICATION)?;
+    check_expiry(secret, facts)?;
+    let end = facts.now.plus_seconds(overlap_seconds.into());
+    let end = end.min(Millis::MAX);
+    let mut events = vec![secret_added(id, secret)];
+    let lasting = valid.iter().filter(|old| old.is_valid(end));
+    events.extend(lasting.map(|old| {
+        ApplicationSecretExpirySet {
+            application: id,
+            secret: old.id,
+            expires_at: end,
+        }
+        .into()
+    }));
+    events.extend(expired.iter().map(|old| {
+        ApplicationSecretRevoked {
+            application: id,
+            secret: old.id,
+        }
+        .into()
+    }));
+    Ok(events)
 }
 
 fn revoke_secret(index: &Index, id: ApplicationId, secret: SecretId) -> Events {

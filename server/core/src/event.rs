@@ -368,6 +368,11 @@ events! {
         vec![Entity::Secret(e.application, e.secret), Entity::Application(e.application)]
     };
     { application: ApplicationId, secret: SecretId, }
+    /// A secret of an application stops working then: sooner than it would have.
+    ApplicationSecretExpirySet = "application.secret_expiry_set", 1, about |e| {
+        vec![Entity::Secret(e.application, e.secret), Entity::Application(e.application)]
+    };
+    { application: ApplicationId, secret: SecretId, expires_at: Millis, }
     /// A role was assigned to an application.
     ApplicationRoleAssigned = "application.role_assigned", 1, about |e| {
         vec![Entity::Application(e.application), Entity::Role(e.role)]

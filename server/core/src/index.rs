@@ -173,6 +173,11 @@ impl Index {
         self.apis.get(self.details_types.get(name)?)
     }
 
+    /// The names of all types of authorization details, sorted.
+    pub fn details_types(&self) -> impl Iterator<Item = &DetailsTypeName> {
+        self.details_types.keys()
+    }
+
     /// A trusted issuer.
     #[must_use]
     pub fn trusted_issuer(&self, id: IssuerId) -> Option<&Arc<TrustedIssuer>> {
@@ -597,6 +602,13 @@ impl Index {
                         .cloned()
                         .collect();
                 })
+            }
+            Event::ApplicationSecretExpirySet(e) => {
+                self.edit_application(e.application, position, |app| {
+                    for secret in app.secrets.iter_mut().filter(|s| s.id == e.secret) {
+                        secret.expires_at = Some(e.expires_at);
+                    }
+                });
             }
             Event::ApplicationRoleAssigned(e) => {
                 self.edit_application(e.application, position, |app| {

@@ -45,7 +45,9 @@ pub use authentication::{
     Authentication, AuthenticationMethod, CertificateDigest, CertificateSubject, ClaimValue,
     HttpsUri, RegisteredKey, SecurityProfile, SubjectPattern, SubjectText, TrustRule,
 };
-pub use authorize::{Ask, Binds, Denial, Entitled, authorize, entitlement_version};
+pub use authorize::{
+    Ask, Binds, Denial, Entitled, SubjectToken, authorize, authorize_exchange, entitlement_version,
+};
 pub use command::{Command, NewScope, NewSecret, NewSigningKey};
 pub use decide::{Decision, Facts, Submission, consider};
 pub use details::{DetailsType, DetailsTypeName};

@@ -19,6 +19,8 @@ pub const GRANTS_PER_APPLICATION: usize = 256;
 /// Most secrets of one application that are not revoked: two overlap in a rotation, the rest is
 /// room for fleets that rotate slowly. Each costs the token path one comparison.
 pub const SECRETS_PER_APPLICATION: usize = 16;
+/// Longest time for which the older secrets go on working after a rotation, in seconds: 90 days.
+pub const SECRET_OVERLAP_MAX_SECONDS: u32 = 90 * 86_400;
 /// Most roles of one application.
 pub const ROLES_PER_APPLICATION: usize = 64;
 /// Most labels of one application.

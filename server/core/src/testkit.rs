@@ -1386,6 +1386,11 @@ fn application_commands() -> BoxedStrategy<Command> {
             .prop_map(|(id, cascade)| Command::RemoveApplication { id, cascade }),
         4 => (application_ids(), new_secrets())
             .prop_map(|(application, secret)| Command::AddSecret { application, secret }),
+        2 => (application_ids(), new_secrets(), 0u32..=7_776_001).prop_map(
+            |(application, secret, overlap_seconds)| {
+                Command::RotateSecret { application, secret, overlap_seconds }
+            }
+        ),
         2 => (application_ids(), 1u128..=8).prop_map(|(application, secret)| {
             Command::RevokeSecret { application, secret: SecretId(secret) }
         }),

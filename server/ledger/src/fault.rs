@@ -84,6 +84,19 @@ pub enum Fault {
         /// What was found.
         detail: String,
     },
+    /// The store of what counts once is damaged. No copy of it helps: one lacks what was seen since.
+    #[error(
+        "{} is damaged ({detail}): it is not opened, so that nothing is taken twice. Do not put an older copy \
+         in its place. What it remembers is valid for an hour at most: leave the server stopped for an hour, \
+         then delete it; the server begins a new one",
+        path.display()
+    )]
+    ReplaysDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
     /// A file of a format that this version does not know.
     #[error(
         "{} has format {found}, this version of Writ knows {known}: use the version that wrote it, \

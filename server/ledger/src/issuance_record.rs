@@ -30,6 +30,9 @@ pub struct IssuanceRecord {
     pub grant_type: Option<Box<str>>,
     /// How the application proved who it is.
     pub credential: Credential,
+    /// The token that was exchanged, without itself (RFC 8693).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<ExchangedToken>,
     /// The last event that the decision rests on.
     pub as_of: Position,
     /// The scopes that were asked for, as they came.
@@ -131,6 +134,29 @@ pub struct ForeignToken {
     pub jti: Option<Box<str>>,
 }
 
+/// A token of this server that was exchanged for another (RFC 8693 §2.1), without itself: what the
+/// decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangedToken {
+    /// Its id.
+    pub jti: Jti,
+    /// Whom it is about.
+    pub subject: ApplicationId,
+    /// Its audience.
+    pub audience: Vec<Box<str>>,
+    /// Its scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<ScopeName>,
+    /// How long it still lived, in seconds.
+    pub remaining_seconds: u32,
+    /// Whether it is bound to its sender.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bound: bool,
+    /// Who acts for its subject, the one who acted last first (RFC 8693 §4.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actors: Vec<ApplicationId>,
+}
+
 /// How a decision ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -225,7 +251,7 @@ mod tests {
         for text in [
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000001","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_basic","id":"00000000000000000000000009"},"as_of":41,"asked":["courses:publish"],"granted":["courses:publish"],"resources":["https://courses.example/api"],"address":"192.0.2.7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","kid":"k1","alg":"ES256","exp":"2025-11-25T09:15:00.000Z","outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","clock":"2025-11-25T08:00:00.000Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":[{"name":"n","text":"t"}],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"code":"hours","reason":"weekend","description":"not now"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"code":"out_of_fuel","reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
-            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000004","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","credential":{"method":"workload_identity","id":"ci","token":{"issuer":"https://ci.example","subject":"repo:acme/app","jti":"1"}},"as_of":41,"held":{"jkt":"AA","x5t#S256":"BB"},"binding":"dpop","outcome":"granted"}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000004","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","credential":{"method":"workload_identity","id":"ci","token":{"issuer":"https://ci.example","subject":"repo:acme/app","jti":"1"}},"exchanged":{"jti":"019ab9e5-7c43-7000-8000-000000000009","subject":"00000000000000000000000008","audience":["https://courses.example/api"],"scopes":["courses:read"],"remaining_seconds":60,"bound":true,"actors":["00000000000000000000000009"]},"as_of":41,"held":{"jkt":"AA","x5t#S256":"BB"},"binding":"dpop","outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000005","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":41,"authorization_details":[{"type":"payment_initiation","actions":["initiate"],"instructedAmount":{"amount":"123.50","currency":"EUR"}}],"outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000006","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":41,"details_types":["payment_initiation","[redacted]"],"outcome":{"denied":{"reason":"details_unauthorized"}}}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000003","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_post","id":"x"},"as_of":0,"outcome":{"fault":{"reason":"no key"}}}"#,

@@ -24,7 +24,7 @@
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/failures.redb            how many authentication failures there were, by the minute; bounded
 //! D/usage.jsonl              when credentials were last used; written by the server, nothing rests on it
-//! D/replay.redb              digests of what may be presented once, until it expires
+//! D/replay.redb              digests of what may be presented once, until it expires; in no archive
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget
 //! D/notes/ab/cdef…           texts of Writ-Reason with their salts; can forget
@@ -103,8 +103,8 @@ pub use issuance_file::{
 };
 pub use issuance_reader::IssuanceReader;
 pub use issuance_record::{
-    Credential, ForeignToken, Held, IssuanceRecord, Outcome, PolicyNote, PolicyRecord,
-    RECORD_VERSION, Verdict,
+    Credential, ExchangedToken, ForeignToken, Held, IssuanceRecord, Outcome, PolicyNote,
+    PolicyRecord, RECORD_VERSION, Verdict,
 };
 pub use key_store::{KeyStore, MasterKey};
 pub use ledger::{
@@ -115,7 +115,7 @@ pub use ledger::{
 pub use mem_engine::{Failure, MemDisk, MemEngine};
 pub use notes::Notes;
 pub use redb_engine::RedbEngine;
-pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStore};
+pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStats, ReplayStore};
 #[cfg(feature = "sled")]
 pub use sled_engine::SledEngine;
 #[cfg(feature = "testkit")]

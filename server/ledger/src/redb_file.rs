@@ -48,6 +48,16 @@ pub(crate) fn write_header(
     Ok(())
 }
 
+/// Changes what the header says under a name, in a commit of the caller.
+pub(crate) fn set_header(
+    transaction: &WriteTransaction,
+    name: &str,
+    text: &str,
+) -> Result<(), redb::Error> {
+    transaction.open_table(HEADER)?.insert(name, text)?;
+    Ok(())
+}
+
 /// What the header says under a name; empty where it says nothing.
 pub(crate) fn header(db: &impl ReadableDatabase, path: &Path, name: &str) -> Result<String, Fault> {
     let read = || -> Result<String, redb::Error> {

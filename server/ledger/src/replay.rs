@@ -4,22 +4,32 @@
 //! `D/replay.redb` has two tables:
 //!
 //! ```text
-//! seen    (until in milliseconds u64, digest u128) -> nothing
-//! header  "format" | "log_id"                      -> text
+//! seen    (until in milliseconds u64, first half of the digest u128) -> nothing
+//! header  "format" | "log_id" | "forgotten"                          -> text
 //! ```
 //!
 //! Whoever presents something is refused at once if it is known, and else waits until it is
 //! durable: so it is taken once, also across a crash. One thread writes; while one commit is
-//! synced the next gathers. All that lives is in memory too, some 60 bytes each.
+//! synced the next gathers. All that lives is in memory too, some 70 bytes each.
+//!
+//! Something is forgotten when its end has passed by the latest moment that the store was told,
+//! and from then on it has expired, also when the clock is set back: for the file by `forgotten`,
+//! the latest end among the rows that were taken away. A restart with a clock set back knows the
+//! rows that are still there, and refuses what may have been among the others.
+//!
+//! A file that is damaged is not opened, and no older copy helps: it lacks what was seen since. But
+//! what is remembered is valid for an hour at most, so an operator who leaves the server stopped for
+//! an hour can delete the file. The same holds for archives and backups: they leave it out.
 
 use crate::disk::DataDir;
 use crate::engine::without_panic;
 use crate::redb_file::{self, fault};
 use crate::{Fault, LogId};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,11 +40,13 @@ use writ_core::Millis;
 
 const FORMAT: u32 = 1;
 const SEEN: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("seen");
+/// The latest end of what the file has forgotten, in the header.
+const FORGOTTEN: &str = "forgotten";
 /// Most expired rows that one commit takes away: more than it can add, so that they run out.
 const FORGOTTEN_PER_COMMIT: usize = 4_096;
 /// Most rows that one commit adds.
 const WRITTEN_PER_COMMIT: usize = 2_048;
-/// Most that lives at a time, unless told otherwise: some 60 MB.
+/// Most that lives at a time, unless told otherwise: some 70 MB.
 pub const REPLAYS_MAX: usize = 1_000_000;
 
 /// Why something is not taken.
@@ -57,14 +69,15 @@ pub enum ReplayError {
 /// What was seen, as it is in memory.
 #[derive(Default)]
 struct Seen {
-    /// When each expires.
-    until: HashMap<u128, u64>,
-    /// What expires within each second.
+    /// What lives.
+    live: HashSet<u128>,
+    /// What of it expires within each second.
     by_second: BTreeMap<u64, Vec<u128>>,
     /// The latest moment that anybody told: time never goes back here, or something would be
     /// forgotten early.
     now: u64,
     queue: Vec<Item>,
+    commits: u64,
     fatal: Option<Arc<str>>,
     stopping: bool,
 }
@@ -77,8 +90,9 @@ struct Item {
 
 impl Seen {
     fn insert(&mut self, digest: u128, until: u64) {
-        self.until.insert(digest, until);
-        self.by_second.entry(until / 1000).or_default().push(digest);
+        if self.live.insert(digest) {
+            self.by_second.entry(until / 1000).or_default().push(digest);
+        }
     }
 
     /// Forgets what has expired.
@@ -86,11 +100,11 @@ impl Seen {
         self.now = self.now.max(now);
         while let Some(second) = self.by_second.first_entry() {
             // The whole second must be over.
-            if (second.key() + 1) * 1000 > self.now {
+            if second.key().saturating_add(1).saturating_mul(1000) > self.now {
                 break;
             }
             for digest in second.remove() {
-                self.until.remove(&digest);
+                self.live.remove(&digest);
             }
         }
     }
@@ -107,6 +121,25 @@ impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes nothing more, and says so to all that wait.
+    fn fail(&self, cause: &str, group: Vec<Item>) {
+        tracing::error!(
+            cause,
+            "nothing that counts once is taken from now on: restart"
+        );
+        let cause: Arc<str> = cause.into();
+        let queued = {
+            let mut seen = self.seen();
+            seen.fatal = Some(Arc::clone(&cause));
+            std::mem::take(&mut seen.queue)
+        };
+        for item in group.into_iter().chain(queued) {
+            let error = ReplayError::ReadOnly(Arc::clone(&cause));
+            // Whoever asked may be gone.
+            let _ = item.answer.send(Err(error));
+        }
+    }
 }
 
 /// Remembers what was presented.
@@ -121,6 +154,17 @@ impl fmt::Debug for ReplayStore {
             .field("path", &self.shared.path)
             .finish_non_exhaustive()
     }
+}
+
+/// How full a store is, and what it has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayStats {
+    /// How many live, or did when something was last presented.
+    pub entries: usize,
+    /// How many of them wait for the next commit.
+    pub queued: usize,
+    /// How many commits there were.
+    pub commits: u64,
 }
 
 /// Something that is remembered, and soon durably. Await it before anything leaves the server that
@@ -156,28 +200,23 @@ impl ReplayStore {
     /// Opens the store of a data directory, or begins one. `max` is how much may live at a time.
     ///
     /// # Errors
-    /// When it is damaged, of another format or of another server, or the disk fails.
+    /// [`Fault::ReplaysDamaged`]; when it is of another format or of another server, or the disk
+    /// fails.
     pub fn open(data: &DataDir, log_id: LogId, now: Millis, max: usize) -> Result<Self, Fault> {
         let path = data.join("replay.redb");
         if !path.exists() {
             create(&path, log_id)?;
         }
-        let (db, seen) = without_panic(&path, || {
+        let (db, seen) = guarded(&path, || {
             let db = builder().open(&path).map_err(fault(&path))?;
             redb_file::check_header(&db, &path, FORMAT, log_id)?;
-            let seen = read(&db, now).map_err(fault(&path))?;
+            let seen = read(&db, &path, now)?;
             Ok((db, seen))
-        })
-        .map_err(|error| match error {
-            Fault::Damaged { path, detail } => Fault::Damaged {
-                path,
-                detail: format!(
-                    "{detail}; once the server has been stopped for an hour all that it \
-                     remembers has expired, and it can be deleted"
-                ),
-            },
-            other => other,
         })?;
+        Self::start(path, db, seen, max)
+    }
+
+    fn start(path: PathBuf, db: Database, seen: Seen, max: usize) -> Result<Self, Fault> {
         let shared = Arc::new(Shared {
             path,
             seen: Mutex::new(seen),
@@ -206,11 +245,7 @@ impl ReplayStore {
         until: Millis,
         now: Millis,
     ) -> Result<Remembering, ReplayError> {
-        // Half of it tells as much apart as anybody can make.
-        let (half, _) = digest.split_at(16);
-        let digest = half
-            .iter()
-            .fold(0, |all, byte| all << 8 | u128::from(*byte));
+        let digest = half(digest);
         let mut seen = self.shared.seen();
         seen.advance(now.0);
         if let Some(cause) = &seen.fatal {
@@ -219,13 +254,13 @@ impl ReplayStore {
         if seen.stopping {
             return Err(closed());
         }
-        if seen.until.contains_key(&digest) {
+        if seen.live.contains(&digest) {
             return Err(ReplayError::Replayed);
         }
         if until.0 <= seen.now {
             return Err(ReplayError::Expired);
         }
-        if seen.until.len() >= self.shared.max {
+        if seen.live.len() >= self.shared.max {
             return Err(ReplayError::Overloaded(self.shared.max));
         }
         seen.insert(digest, until.0);
@@ -240,16 +275,15 @@ impl ReplayStore {
         Ok(Remembering(receiver))
     }
 
-    /// How many live.
+    /// How full it is, and what it has done.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.seen().until.len()
-    }
-
-    /// Whether none lives.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn stats(&self) -> ReplayStats {
+        let seen = self.shared.seen();
+        ReplayStats {
+            entries: seen.live.len(),
+            queued: seen.queue.len(),
+            commits: seen.commits,
+        }
     }
 
     /// Why nothing is taken any more, or nothing.
@@ -276,6 +310,12 @@ impl Drop for ReplayStore {
     }
 }
 
+/// The first half of a digest: finding another input for that takes 2^128 tries.
+fn half(digest: &[u8; 32]) -> u128 {
+    let first = digest.iter().take(16);
+    first.fold(0, |all, byte| all << 8 | u128::from(*byte))
+}
+
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(1 << 20);
@@ -293,17 +333,41 @@ fn create(path: &Path, log_id: LogId) -> Result<(), Fault> {
     crate::disk::rename(&aside, path)
 }
 
-fn read(db: &Database, now: Millis) -> Result<Seen, redb::Error> {
+fn read(db: &Database, path: &Path, now: Millis) -> Result<Seen, Fault> {
+    let forgotten = match redb_file::header(db, path, FORGOTTEN)?.as_str() {
+        "" => 0,
+        text => text
+            .parse()
+            .map_err(|_| Fault::damaged(path, "the header names no moment"))?,
+    };
     let mut seen = Seen {
-        now: now.0,
+        now: now.0.max(forgotten),
         ..Seen::default()
     };
-    let table = db.begin_read()?.open_table(SEEN)?;
-    for row in table.range((now.0, 0)..)? {
-        let (until, digest) = row?.0.value();
-        seen.insert(digest, until);
-    }
+    let mut rows = || -> Result<(), redb::Error> {
+        let table = db.begin_read()?.open_table(SEEN)?;
+        // The latest first: what was presented again after its end lives until the later one.
+        for row in table.range((seen.now, 0)..)?.rev() {
+            let (until, digest) = row?.0.value();
+            seen.insert(digest, until);
+        }
+        Ok(())
+    };
+    rows().map_err(fault(path))?;
     Ok(seen)
+}
+
+/// Runs what may find the file damaged, and says what to do then.
+fn guarded<T>(path: &Path, act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    without_panic(path, act).map_err(|fault| match fault {
+        Fault::Damaged { path, detail } => Fault::ReplaysDamaged { path, detail },
+        // It is shorter than it says.
+        Fault::Io { path, source, .. } if source.kind() == ErrorKind::UnexpectedEof => {
+            let detail = source.to_string();
+            Fault::ReplaysDamaged { path, detail }
+        }
+        other => other,
+    })
 }
 
 /// Writes what is queued, group by group, until it is told to stop.
@@ -324,24 +388,18 @@ fn write(shared: &Shared, db: &Database) {
             let group: Vec<Item> = seen.queue.drain(..many).collect();
             (group, seen.now)
         };
-        match commit(db, &group, now) {
+        // A panic of redb must not leave anybody waiting.
+        let path = &shared.path;
+        match guarded(path, || commit(db, &group, now).map_err(fault(path))) {
             Ok(()) => {
+                shared.seen().commits += 1;
                 for item in group {
                     // Whoever asked may be gone.
                     let _ = item.answer.send(Ok(()));
                 }
             }
-            Err(error) => {
-                let cause: Arc<str> = error.to_string().into();
-                let queued = {
-                    let mut seen = shared.seen();
-                    seen.fatal = Some(Arc::clone(&cause));
-                    std::mem::take(&mut seen.queue)
-                };
-                for item in group.into_iter().chain(queued) {
-                    let error = ReplayError::ReadOnly(Arc::clone(&cause));
-                    let _ = item.answer.send(Err(error));
-                }
+            Err(fault) => {
+                shared.fail(&fault.to_string(), group);
                 return;
             }
         }
@@ -350,6 +408,7 @@ fn write(shared: &Shared, db: &Database) {
 
 fn commit(db: &Database, group: &[Item], now: u64) -> Result<(), redb::Error> {
     let transaction = db.begin_write()?;
+    let mut forgotten = None;
     {
         let mut table = transaction.open_table(SEEN)?;
         for _ in 0..FORGOTTEN_PER_COMMIT {
@@ -358,149 +417,19 @@ fn commit(db: &Database, group: &[Item], now: u64) -> Result<(), redb::Error> {
                 break;
             };
             table.remove(first)?;
+            forgotten = Some(first.0);
         }
         for item in group {
             table.insert((item.until, item.digest), ())?;
         }
+    }
+    // Ends only grow: nothing is inserted with one that has passed.
+    if let Some(until) = forgotten {
+        redb_file::set_header(&transaction, FORGOTTEN, &until.to_string())?;
     }
     transaction.commit()?;
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use proptest::prelude::*;
-    use tempfile::TempDir;
-
-    fn log_id() -> LogId {
-        LogId::parse("0123456789abcdef0123456789abcdef").unwrap()
-    }
-
-    fn digest(number: u64) -> [u8; 32] {
-        let mut digest = [7; 32];
-        digest[8..16].copy_from_slice(&number.to_be_bytes());
-        digest
-    }
-
-    fn open(data: &DataDir, now: u64, max: usize) -> ReplayStore {
-        ReplayStore::open(data, log_id(), Millis(now), max).unwrap()
-    }
-
-    fn remember(store: &ReplayStore, number: u64, until: u64, now: u64) -> Result<(), ReplayError> {
-        store
-            .remember(&digest(number), Millis(until), Millis(now))
-            .and_then(Remembering::wait)
-    }
-
-    #[test]
-    fn rfc_7523_section_3_a_jti_is_taken_once_until_it_expires_also_across_a_restart() {
-        let directory = TempDir::new().unwrap();
-        let data = DataDir::create(&directory.path().join("d")).unwrap();
-        let store = open(&data, 1_000, 10);
-        assert_eq!(remember(&store, 1, 60_000, 1_000), Ok(()));
-        let replayed = Err(ReplayError::Replayed);
-        assert_eq!(remember(&store, 1, 60_000, 1_000), replayed);
-        // With another end of its life it is the same.
-        assert_eq!(remember(&store, 1, 90_000, 59_999), replayed);
-        assert_eq!(remember(&store, 2, 1_000, 1_001), Err(ReplayError::Expired));
-        drop(store);
-        let store = open(&data, 2_000, 10);
-        assert_eq!(remember(&store, 1, 60_000, 2_000), replayed);
-        assert_eq!(remember(&store, 1, 120_000, 61_000), Ok(()));
-        // A clock that is set back forgets nothing early.
-        assert_eq!(remember(&store, 1, 120_000, 2_000), replayed);
-        assert_eq!(
-            remember(&store, 3, 50_000, 2_000),
-            Err(ReplayError::Expired)
-        );
-    }
-
-    #[test]
-    fn a_full_store_takes_no_more_and_forgets_nothing_that_lives() {
-        let directory = TempDir::new().unwrap();
-        let data = DataDir::create(&directory.path().join("d")).unwrap();
-        let store = open(&data, 0, 2);
-        assert_eq!(remember(&store, 1, 5_000, 0), Ok(()));
-        assert_eq!(remember(&store, 2, 9_000, 0), Ok(()));
-        let full = Err(ReplayError::Overloaded(2));
-        assert_eq!(remember(&store, 3, 9_000, 4_000), full);
-        assert_eq!(remember(&store, 3, 9_000, 6_000), Ok(()));
-        assert_eq!(
-            remember(&store, 2, 9_000, 6_000),
-            Err(ReplayError::Replayed)
-        );
-        assert_eq!(store.len(), 2);
-    }
-
-    #[test]
-    fn of_many_that_present_the_same_one_wins() {
-        let directory = TempDir::new().unwrap();
-        let data = DataDir::create(&directory.path().join("d")).unwrap();
-        let store = open(&data, 0, 1_000);
-        let won: usize = std::thread::scope(|scope| {
-            let race = || {
-                (0..50)
-                    .filter(|n| remember(&store, *n, 9_000, 1).is_ok())
-                    .count()
-            };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .sum()
-        });
-        assert_eq!(won, 50);
-    }
-
-    #[test]
-    fn the_file_is_of_one_log_and_one_that_is_damaged_says_what_to_do() {
-        let directory = TempDir::new().unwrap();
-        let data = DataDir::create(&directory.path().join("d")).unwrap();
-        drop(open(&data, 0, 10));
-        let other = LogId::parse("ffffffffffffffffffffffffffffffff").unwrap();
-        let opened = ReplayStore::open(&data, other, Millis(0), 10);
-        assert!(
-            matches!(opened, Err(Fault::ForeignLog { .. })),
-            "{opened:?}"
-        );
-        let path = data.join("replay.redb");
-        std::fs::write(&path, [0; 5_000]).unwrap();
-        let error = ReplayStore::open(&data, log_id(), Millis(0), 10).unwrap_err();
-        assert!(error.to_string().contains("can be deleted"), "{error}");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn it_remembers_what_a_map_would(
-            steps in prop::collection::vec((0u64..6, 0u64..20, 0u64..4, any::<bool>()), 1..40)
-        ) {
-            let directory = TempDir::new().unwrap();
-            let data = DataDir::create(&directory.path().join("d")).unwrap();
-            let mut store = open(&data, 0, 4);
-            let (mut model, mut now) = (BTreeMap::<u64, u64>::new(), 0);
-            for (number, life, wait, reopen) in steps {
-                if reopen && wait == 3 {
-                    drop(store);
-                    store = open(&data, now, 4);
-                }
-                now += wait * 1_000;
-                let until = now + life * 1_000;
-                // It forgets by whole seconds.
-                model.retain(|_, until| *until + 1_000 > now);
-                let expected = match () {
-                    () if model.contains_key(&number) => Err(ReplayError::Replayed),
-                    () if life == 0 => Err(ReplayError::Expired),
-                    () if model.len() == 4 => Err(ReplayError::Overloaded(4)),
-                    () => Ok(()),
-                };
-                prop_assert_eq!(remember(&store, number, until, now), expected.clone());
-                if expected.is_ok() {
-                    model.insert(number, until);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use super::call::{Call, choice, optional, text, texts};
 use super::change::{change as execute, expect_there, made, version};
 use super::page::{after, limit, page};
 use super::read::index as read;
-use super::{Answer, Failure, Outcome};
+use super::{Answer, Failure, Outcome, details_types};
 use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
@@ -133,7 +133,8 @@ pub(super) async fn remove_scope(app: Arc<App>, call: Call) -> Outcome {
     Answer::empty().at(receipt.position())
 }
 
-fn find<'a>(call: &Call, index: &'a Index) -> Result<&'a Arc<ApiResource>, Failure> {
+/// The API resource of a path, in an index.
+pub(super) fn find<'a>(call: &Call, index: &'a Index) -> Result<&'a Arc<ApiResource>, Failure> {
     let unknown = || Failure::unknown("api_resource_unknown", "API resource", call.param("id"));
     index.api(call.api(index, "id")?).ok_or_else(unknown)
 }
@@ -198,6 +199,7 @@ pub(super) fn view(api: &ApiResource) -> api::ApiResource {
             sender_constraint: api.profile.sender_constraint.as_str().to_owned(),
         },
         scopes,
+        authorization_details_types: api.details_types.iter().map(details_types::view).collect(),
         guards: api.guards.iter().map(ToString::to_string).collect(),
         created_at: api.created_at.to_string(),
         version: api.version.0,

@@ -5,7 +5,7 @@ use super::call::{Call, choice, optional, text, texts};
 use super::change::{change as execute, made};
 use super::page::{after, limit, page};
 use super::read::index as read;
-use super::{Answer, Failure, Outcome, grants, secrets};
+use super::{Answer, Failure, Outcome, authentication, bounds, grants, secrets};
 use crate::app::App;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -169,6 +169,9 @@ pub(super) fn view(index: &Index, app: &Application) -> api::Application {
             lifetime_seconds: settings.lifetime_seconds,
             sender_constraint: Some(settings.sender_constraint.as_str().to_owned()),
         },
+        authentication: authentication::view(app.authentication()),
+        quota: bounds::quota_view(app),
+        token_exchange: bounds::exchange_view(app),
         secrets: app.secrets.iter().map(secrets::view).collect(),
         authorized_apis: app
             .grants

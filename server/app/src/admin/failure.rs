@@ -157,6 +157,8 @@ pub(crate) fn unknown_thing(refusal: &Refusal) -> Option<String> {
         Refusal::ScopeUnknown { name, .. } => Some(name.to_string()),
         Refusal::SecretUnknown { secret, .. } => Some(secret.to_string()),
         Refusal::SigningKeyUnknown { kid } => Some(kid.to_string()),
+        Refusal::TrustedIssuerUnknown { id } => Some(id.to_string()),
+        Refusal::DetailsTypeUnknown { name, .. } => Some(name.to_string()),
         _ => None,
     }
 }

@@ -85,6 +85,19 @@ pub(super) async fn change(app: Arc<App>, call: Call) -> Outcome {
     changed(&execute(&app, &call, command).await?, application, api)
 }
 
+pub(super) async fn put_details(app: Arc<App>, call: Call) -> Outcome {
+    let asked: api::PutGrantDetails = call.json()?;
+    let application = call.application()?;
+    let api = call.api(&app.index(), "api_id")?;
+    let member = "authorization_details_types";
+    let command = Command::ChangeGrantDetails {
+        application,
+        api,
+        details: texts(member, &asked.authorization_details_types)?,
+    };
+    changed(&execute(&app, &call, command).await?, application, api)
+}
+
 pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
     let application = call.application()?;
     let api = call.api(&app.index(), "api_id")?;
@@ -145,6 +158,7 @@ fn changed(receipt: &Receipt, id: ApplicationId, api: ApiId) -> Outcome {
 pub(crate) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
     let api = index.api(grant.api)?;
     let (mode, _) = MODES.iter().find(|(_, mode)| *mode == grant.mode)?;
+    let details = grant.details.as_deref().into_iter().flatten();
     Some(api::Grant {
         api: api.id.to_string(),
         identifier: api.identifier.to_string(),
@@ -154,5 +168,6 @@ pub(crate) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        authorization_details_types: details.map(ToString::to_string).collect(),
     })
 }

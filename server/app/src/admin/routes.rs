@@ -3,9 +3,9 @@
 
 use super::body::is_json;
 use super::{
-    Call, Outcome, access, api_resources, applications, authentication_failures, changes, events,
-    explanations, grants, issuances, log, openapi, policies, roles, secrets, settings,
-    signing_keys, stream, tokens,
+    Call, Outcome, access, api_resources, applications, authentication, authentication_failures,
+    bounds, changes, details_types, events, explanations, grants, issuances, log, openapi,
+    policies, roles, secrets, settings, signing_keys, stream, tokens, trusted_issuers,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -253,6 +253,11 @@ const NAME: Parameter = Parameter {
     description: "Only with exactly this name.",
     schema: "string",
 };
+const ISSUER: Parameter = Parameter {
+    name: "issuer",
+    description: "Only the one whose tokens have this `iss`.",
+    schema: "string",
+};
 const LABEL: Parameter = Parameter {
     name: "label",
     description: "Only with this label, as `key:value`.",
@@ -319,7 +324,7 @@ const STREAM_FROM: Parameter = Parameter {
 const ENTITY: Parameter = Parameter {
     name: "entity",
     description: "Only events about it, such as `application/01j…`, `api_resource/api_7`, \
-                  `role/role_3`, `settings`.",
+                  `role/role_3`, `trusted_issuer/issuer_2`, `settings`.",
     schema: "string",
 };
 const CHANGED_FROM: Parameter = Parameter {
@@ -430,6 +435,17 @@ fn api_resource_routes() -> Vec<Route> {
         route!(Delete "/api-resources/{id}/scopes/{name}" "removeScope" write, CHANGE, 204,
             api_resources::remove_scope, "Removes a scope")
         .query(&[CASCADE]),
+        route!(Get "/api-resources/{id}/authorization-details-types/{name}" "getDetailsType" read,
+            READ, 200, details_types::show, "Shows a type of authorization details")
+        .answers::<api::DetailsType>(),
+        route!(Put "/api-resources/{id}/authorization-details-types/{name}" "putDetailsType" write,
+            CHANGE, 200, details_types::put,
+            "Adds a type of authorization details (RFC 9396), or changes it: this is all of it")
+        .may_take::<api::PutDetailsType>()
+        .answers::<api::DetailsType>(),
+        route!(Delete "/api-resources/{id}/authorization-details-types/{name}" "removeDetailsType"
+            write, CHANGE, 204, details_types::remove, "Removes a type of authorization details")
+        .query(&[CASCADE]),
     ]
 }
 
@@ -466,6 +482,72 @@ fn application_routes() -> Vec<Route> {
     ]
 }
 
+/// How an application proves who it is, and what bounds what it gets.
+fn protection_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::ApplicationsRead), Some(S::ApplicationsWrite));
+    let (secrets, grants) = (Some(S::SecretsWrite), Some(S::GrantsWrite));
+    vec![
+        route!(Get "/applications/{id}/authentication" "getAuthentication" read, READ, 200,
+            authentication::show, "Shows how an application may authenticate")
+        .answers::<api::Authentication>(),
+        route!(Put "/applications/{id}/authentication" "putAuthentication" secrets, CHANGE, 200,
+            authentication::put,
+            "Changes how an application may authenticate: this is all of it")
+        .takes::<api::Authentication>()
+        .answers::<api::Authentication>(),
+        route!(Delete "/applications/{id}/authentication" "resetAuthentication" secrets, CHANGE,
+            204, authentication::reset,
+            "Lets an application authenticate as usual again: by a secret, in the header or the \
+             form"),
+        route!(Get "/applications/{id}/quota" "getQuota" read, READ, 200, bounds::show_quota,
+            "Shows how many tokens an application may get; there is nothing where it is not \
+             limited")
+        .answers::<api::Quota>(),
+        route!(Put "/applications/{id}/quota" "putQuota" write, CHANGE, 200, bounds::put_quota,
+            "Changes how many tokens an application may get: this is all of it")
+        .takes::<api::Quota>()
+        .answers::<api::Quota>(),
+        route!(Delete "/applications/{id}/quota" "removeQuota" write, CHANGE, 204,
+            bounds::remove_quota, "Lets an application have as many tokens as it asks for"),
+        route!(Get "/applications/{id}/token-exchange" "getTokenExchange" read, READ, 200,
+            bounds::show_exchange,
+            "Shows whose tokens an application may exchange (RFC 8693); there is nothing where it \
+             is nobody's")
+        .answers::<api::TokenExchange>(),
+        route!(Put "/applications/{id}/token-exchange" "putTokenExchange" grants, CHANGE, 200,
+            bounds::put_exchange,
+            "Changes whose tokens an application may exchange: this is all of it")
+        .takes::<api::TokenExchange>()
+        .answers::<api::TokenExchange>(),
+        route!(Delete "/applications/{id}/token-exchange" "removeTokenExchange" grants, CHANGE,
+            204, bounds::remove_exchange, "Lets an application exchange nobody's tokens"),
+    ]
+}
+
+fn trusted_issuer_routes() -> Vec<Route> {
+    let (read, write) = (Some(S::IssuersRead), Some(S::IssuersWrite));
+    vec![
+        route!(Get "/trusted-issuers" "listTrustedIssuers" read, READ, 200, trusted_issuers::list,
+            "Lists the issuers whose tokens can prove applications")
+        .query(&[LIMIT, AFTER, ISSUER])
+        .answers::<api::Page<api::TrustedIssuer>>(),
+        route!(Post "/trusted-issuers" "createTrustedIssuer" write, MAKE, 201,
+            trusted_issuers::create,
+            "Trusts an issuer; its tokens prove nobody until a trust rule of an application says so")
+        .takes::<api::CreateTrustedIssuer>()
+        .answers::<api::TrustedIssuer>(),
+        route!(Get "/trusted-issuers/{id}" "getTrustedIssuer" read, READ, 200,
+            trusted_issuers::show, "Shows a trusted issuer")
+        .answers::<api::TrustedIssuer>(),
+        route!(Patch "/trusted-issuers/{id}" "changeTrustedIssuer" write, CHANGE, 200,
+            trusted_issuers::change, "Changes a trusted issuer")
+        .takes::<api::ChangeTrustedIssuer>()
+        .answers::<api::TrustedIssuer>(),
+        route!(Delete "/trusted-issuers/{id}" "removeTrustedIssuer" write, CHANGE, 204,
+            trusted_issuers::remove, "Removes a trusted issuer that no trust rule names"),
+    ]
+}
+
 fn secret_and_grant_routes() -> Vec<Route> {
     let read = Some(S::ApplicationsRead);
     let (secrets, grants) = (Some(S::SecretsWrite), Some(S::GrantsWrite));
@@ -477,6 +559,12 @@ fn secret_and_grant_routes() -> Vec<Route> {
         route!(Post "/applications/{id}/secrets" "addSecret" secrets, CHANGE, 201, secrets::create,
             "Adds a secret to an application; this answer alone shows it")
         .may_take::<api::CreateSecret>()
+        .answers::<api::NewSecret>(),
+        route!(Post "/applications/{id}/rotate-secret" "rotateSecret" secrets, CHANGE, 201,
+            secrets::rotate,
+            "Adds a secret and lets the older ones end after an overlap, in one change; those that \
+             have ended are removed. This answer alone shows the secret")
+        .may_take::<api::RotateSecret>()
         .answers::<api::NewSecret>(),
         route!(Get "/applications/{id}/secrets/{secret_id}" "getSecret" read, READ, 200,
             secrets::show, "Shows when a secret was made, when it expires and when it was last used")
@@ -505,6 +593,11 @@ fn secret_and_grant_routes() -> Vec<Route> {
         .answers::<api::Grant>(),
         route!(Delete "/applications/{id}/authorized-apis/{api_id}" "removeGrant" grants, CHANGE,
             204, grants::remove, "Removes a grant"),
+        route!(Put "/applications/{id}/authorized-apis/{api_id}/authorization-details-types"
+            "putGrantDetails" grants, CHANGE, 200, grants::put_details,
+            "Changes the types of authorization details of a grant: these are all")
+        .takes::<api::PutGrantDetails>()
+        .answers::<api::Grant>(),
         route!(Put "/applications/{id}/roles/{role_id}" "assignRole" grants, CHANGE, 200,
             grants::assign_role, "Assigns a role to an application")
         .may_take::<api::Empty>()
@@ -694,7 +787,9 @@ fn table() -> Vec<Route> {
     [
         api_resource_routes(),
         application_routes(),
+        protection_routes(),
         secret_and_grant_routes(),
+        trusted_issuer_routes(),
         role_and_setting_routes(),
         key_and_log_routes(),
         audit_routes(),

@@ -13,9 +13,12 @@ use crate::usage::Used;
 use std::sync::Arc;
 use writ_api as api;
 use writ_core::{Application, Command, Entity, Millis, NewSecret, Secret, SecretId};
+use writ_ledger::Receipt;
 
 /// `code` where the secret of an earlier call is not shown again.
 const ALREADY_SHOWN: &str = "secret_already_shown";
+/// How long older secrets work after a rotation where the request does not say: time for a rollout.
+const OVERLAP_SECONDS: u32 = 86_400;
 
 pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
@@ -39,19 +42,41 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
 
 pub(super) async fn create(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::CreateSecret = call.json()?;
-    let id = call.application()?;
+    let (secret, new) = generate(&app, asked.expires_at.as_deref())?;
+    let command = Command::AddSecret {
+        application: call.application()?,
+        secret: new,
+    };
+    added(&call, &execute(&app, &call, command).await?, &secret)
+}
+
+pub(super) async fn rotate(app: Arc<App>, call: Call) -> Outcome {
+    let asked: api::RotateSecret = call.json()?;
+    let (secret, new) = generate(&app, asked.expires_at.as_deref())?;
+    let command = Command::RotateSecret {
+        application: call.application()?,
+        secret: new,
+        overlap_seconds: asked.overlap_seconds.unwrap_or(OVERLAP_SECONDS),
+    };
+    added(&call, &execute(&app, &call, command).await?, &secret)
+}
+
+/// A new secret, and what is recorded of it.
+fn generate(
+    app: &App,
+    expires_at: Option<&str>,
+) -> Result<(credentials::Secret, NewSecret), Failure> {
     let secret = credentials::Secret::generate(app.random.as_ref());
     let new = NewSecret {
         id: SecretId(app.ids.next_id()),
         digest: secret.digest(),
-        expires_at: optional("expires_at", asked.expires_at.as_deref())?,
+        expires_at: optional("expires_at", expires_at)?,
     };
-    let command = Command::AddSecret {
-        application: id,
-        secret: new,
-    };
-    let receipt = execute(&app, &call, command).await?;
-    let Some(Entity::Secret(_, secret_id)) = made(&receipt) else {
+    Ok((secret, new))
+}
+
+fn added(call: &Call, receipt: &Receipt, secret: &credentials::Secret) -> Outcome {
+    let Some(Entity::Secret(id, secret_id)) = made(receipt) else {
         return Err(Failure::Gone);
     };
     let application = receipt.index.application(id).ok_or(Failure::Gone)?;

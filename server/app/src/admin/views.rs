@@ -1,6 +1,8 @@
 //! Any entity as the admin API shows it, for those who compare two states of one.
 
-use super::{api_resources, applications, policies, roles, settings, signing_keys};
+use super::{
+    api_resources, applications, policies, roles, settings, signing_keys, trusted_issuers,
+};
 use serde::Serialize;
 use serde_json::Value;
 use writ_core::{Entity, Index};
@@ -25,7 +27,11 @@ pub(crate) fn entity_view(index: &Index, entity: &Entity) -> Option<Value> {
         Entity::SigningKey(kid) => index
             .key(kid.as_str())
             .map(|key| json(signing_keys::view(key))),
-        Entity::TrustedIssuer(_) | Entity::Server | Entity::Token(_) => None,
+        Entity::TrustedIssuer(id) => {
+            let issuer = index.trusted_issuer(*id)?;
+            Some(json(trusted_issuers::view(issuer)))
+        }
+        Entity::Server | Entity::Token(_) => None,
     }
 }
 

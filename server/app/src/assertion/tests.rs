@@ -1,3 +1,5 @@
+//! Which claims make a signed token prove an application, and which do not.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::jose::mint::{self, MintKey};
@@ -147,9 +149,11 @@ mod client {
             (json!(now), [Some(expired); 2]),
             (json!(now + 1), [None, None]),
             (json!(now + 300), [None, None]),
-            (json!(now + 301), [None, Some(lifetime)]),
-            (json!(now + 3600), [None, Some(lifetime)]),
-            (json!(now + 3601), [Some(lifetime); 2]),
+            // A client whose clock is as far ahead as `iat` may be, and that uses all of the time.
+            (json!(now + 330), [None, None]),
+            (json!(now + 331), [None, Some(lifetime)]),
+            (json!(now + 3630), [None, Some(lifetime)]),
+            (json!(now + 3631), [Some(lifetime); 2]),
             (json!(now + 100 * 365 * 86_400), [Some(lifetime); 2]),
             (json!("1700000060"), [Some(AssertionFault::Time); 2]),
             (json!(-1), [Some(AssertionFault::Time); 2]),
@@ -170,7 +174,8 @@ mod client {
                 [None, None],
                 "{name}: FAPI 2.0 §5.3.2.1"
             );
-            assert_eq!(changed(name, now + 11), [fault; 2], "{name}");
+            assert_eq!(changed(name, now + 30), [None, None], "{name}");
+            assert_eq!(changed(name, now + 31), [fault; 2], "{name}");
             assert_eq!(
                 changed(name, now + 61),
                 [fault; 2],
@@ -426,17 +431,17 @@ mod federated {
             None,
             "its clock is ahead"
         );
-        assert_eq!(fault(json!(now + 610), json!(null)), None);
+        assert_eq!(fault(json!(now + 630), json!(null)), None);
         assert_eq!(
-            fault(json!(now + 611), json!(null)),
+            fault(json!(now + 631), json!(null)),
             lifetime,
             "from now to exp"
         );
         assert_eq!(
-            fault(json!(now + 611), json!(now + 11)),
+            fault(json!(now + 631), json!(now + 31)),
             Some(AssertionFault::NotYetValid)
         );
-        assert_eq!(changed("nbf", now + 11), Some(AssertionFault::NotYetValid));
+        assert_eq!(changed("nbf", now + 31), Some(AssertionFault::NotYetValid));
         assert_eq!(changed("nbf", json!(null)), None);
         for name in ["exp", "iat", "nbf"] {
             assert_eq!(changed(name, "soon"), Some(AssertionFault::Time), "{name}");
@@ -463,6 +468,23 @@ mod federated {
         ] {
             assert_eq!(check(Some(typ)), Some(AssertionFault::Type), "{typ}");
         }
+    }
+
+    #[test]
+    fn rfc7800_3_a_token_that_is_bound_to_its_sender_is_refused() {
+        for cnf in [
+            json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+            json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+            json!({"unknown": 1}),
+            json!({}),
+            json!("x"),
+        ] {
+            let expected = Some(AssertionFault::Confirmation);
+            assert_eq!(changed("cnf", cnf.clone()), expected, "{cnf}");
+        }
+        let mut claims = good();
+        claims["cnf"] = Value::Null;
+        assert_eq!(check(&claims).err(), Some(AssertionFault::Confirmation));
     }
 
     #[test]
@@ -499,7 +521,7 @@ proptest! {
         let longest = if fapi2 { 300 } else { 3600 };
         let should = iss == "app_1" && sub == "app_1"
             && (aud == ISSUER || (!fapi2 && aud == TOKEN))
-            && (1..=longest).contains(&exp) && nbf <= 10;
+            && (1..=longest + 30).contains(&exp) && nbf <= 30;
         prop_assert_eq!(is, should);
     }
 }

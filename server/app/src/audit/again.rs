@@ -3,6 +3,7 @@
 
 use crate::authorization_details::AuthorizationDetails;
 use crate::issue::GrantType;
+use crate::issue::exchange::with_subject;
 use crate::issue::facts::{Fact, Facts};
 use crate::issue::panel::{self, Hearing, Objection, Question, Terms};
 use crate::policies::Prepared;
@@ -12,7 +13,9 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 use writ_core::codec::hex;
-use writ_core::{Ask, Binds, Denial, Entitled, Index, Millis, PolicyBinding, authorize};
+use writ_core::{
+    Ask, Binds, Denial, Entitled, Index, Millis, PolicyBinding, authorize, authorize_exchange,
+};
 use writ_ledger::{IssuanceRecord, Outcome, PolicyRecord};
 use writ_sandbox::{Evaluation, Request};
 
@@ -156,7 +159,12 @@ pub(super) fn entitle(
             certificate: record.held.x5t_s256.is_some(),
         },
     };
-    authorize(index, record.application, ask)
+    match &record.exchanged {
+        Some(token) => with_subject(token, |token| {
+            authorize_exchange(index, record.application, ask, token)
+        }),
+        None => authorize(index, record.application, ask),
+    }
 }
 
 /// Has the policies judge an entitlement again, as the token path did (`issue.rs`).

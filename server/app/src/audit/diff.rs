@@ -237,6 +237,12 @@ impl States<'_> {
                 self.application(e.application),
                 e.secret
             ),
+            Event::ApplicationSecretExpirySet(e) => format!(
+                "{}: secret {} expires at {}",
+                self.application(e.application),
+                e.secret,
+                e.expires_at
+            ),
             Event::ApplicationRoleAssigned(e) => format!(
                 "{}: {} assigned",
                 self.application(e.application),

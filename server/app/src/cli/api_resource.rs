@@ -1,10 +1,13 @@
 //! `writ api-resource …`: the APIs that are protected, and their scopes.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use ureq::http::Method;
 use writ_api::{
-    ApiResource as Entity, ChangeApiResource, ChangeTokenProfile, CreateApiResource, PutScope,
-    Scope,
+    ApiResource as Entity, ChangeApiResource, ChangeTokenProfile, CreateApiResource, DetailsType,
+    PutDetailsType, PutScope, Scope,
 };
 
 use super::Failure;
@@ -82,6 +85,37 @@ enum Verb {
         api: String,
         /// The name of the scope
         scope: String,
+        #[command(flatten)]
+        removal: Removal,
+    },
+    /// Add a type of authorization details (RFC 9396), or change it: this is all of it
+    #[command(after_help = "Example:
+  writ api-resource put-details-type https://pay.example payment_initiation \\
+    --description 'Initiate payments' --schema payment.schema.json")]
+    PutDetailsType {
+        /// The id or the identifier of the API resource
+        api: String,
+        /// The name of the type, unique in the server
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// What it lets its holder do
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// A file with the JSON Schema that each of its objects must fulfil
+        #[arg(long, value_name = "FILE")]
+        schema: Option<PathBuf>,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Remove a type of authorization details
+    #[command(after_help = "Example:
+  writ api-resource remove-details-type https://pay.example payment_initiation --cascade")]
+    RemoveDetailsType {
+        /// The id or the identifier of the API resource
+        api: String,
+        /// The name of the type
+        #[arg(value_name = "TYPE")]
+        name: String,
         #[command(flatten)]
         removal: Removal,
     },
@@ -207,6 +241,26 @@ impl ApiResource {
                 let call = Call::remove(&["api-resources", &api, "scopes", &scope], &removal);
                 client.done(out, call, &format!("removed {scope} from {api}"))
             }
+            Verb::PutDetailsType {
+                api,
+                name,
+                description,
+                schema,
+                change,
+            } => {
+                let body = PutDetailsType {
+                    description,
+                    schema: schema.as_deref().map(schema_in).transpose()?,
+                };
+                let path = ["api-resources", &api, "authorization-details-types", &name];
+                let call = Call::change(Method::PUT, &path, &change).body(&body)?;
+                client.show(out, call, describe_type)
+            }
+            Verb::RemoveDetailsType { api, name, removal } => {
+                let path = ["api-resources", &api, "authorization-details-types", &name];
+                let call = Call::remove(&path, &removal);
+                client.done(out, call, &format!("removed {name} from {api}"))
+            }
         }
     }
 }
@@ -256,6 +310,20 @@ fn scope(given: &str) -> Scope {
     }
 }
 
+fn schema_in(file: &Path) -> Result<Value, Failure> {
+    let wrong = |text: String| Failure::Failed(format!("{}: {text}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| wrong(format!("no JSON: {error}")))
+}
+
+fn describe_type(it: DetailsType) -> Details {
+    let mut lines = vec![detail("name", it.name)];
+    lines.extend(it.description.map(|text| detail("description", text)));
+    let schema = it.schema.map(|schema| schema.to_string());
+    lines.extend(schema.map(|schema| detail("schema", schema)));
+    lines
+}
+
 fn row(api: Entity) -> Vec<String> {
     let scopes: Vec<_> = api.scopes.into_iter().map(|scope| scope.name).collect();
     let algorithm = api.profile.algorithm;
@@ -273,6 +341,11 @@ fn describe(api: Entity) -> Details {
         Some(description) => format!("{}  {description}", scope.name),
         None => scope.name,
     });
+    let types = api.authorization_details_types.into_iter();
+    let types = types.map(|it| match it.description {
+        Some(description) => format!("{}  {description}", it.name),
+        None => it.name,
+    });
     vec![
         detail("id", api.id),
         detail("identifier", api.identifier),
@@ -281,7 +354,9 @@ fn describe(api: Entity) -> Details {
         detail("algorithm", api.profile.algorithm),
         detail("typ", api.profile.typ),
         detail("lifetime", lifetime(api.profile.lifetime_seconds)),
+        detail("bound to", api.profile.sender_constraint),
         details("scopes", scopes.collect()),
+        details("details types", types.collect()),
         details("guards", api.guards),
         detail("created", api.created_at),
         detail("version", api.version.to_string()),

@@ -1,5 +1,8 @@
 //! `writ application …`: machine clients, their secrets, grants and roles.
 
+mod authentication;
+mod bounds;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -7,7 +10,8 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 use writ_api::{
     Application as Entity, ChangeApplication, ChangeGrant, CreateApplication, CreateGrant,
-    CreateSecret, Grant, NewSecret, PreviewToken, TokenPreview, TokenSettings,
+    CreateSecret, Grant, NewSecret, PreviewToken, PutGrantDetails, RotateSecret, TokenPreview,
+    TokenSettings,
 };
 
 use super::credentials::{Credentials, SecretFile};
@@ -15,7 +19,7 @@ use super::output::{Details, Out, clean, detail, details, lifetime, parse, yes};
 use super::policy::verdict;
 use super::remote::{Call, Change, Client, Connection, Creation, Listing, Read, Removal};
 use super::role::words;
-use super::values::{Assignment, by_name};
+use super::values::{Assignment, by_name, seconds};
 use super::{Failure, note};
 
 /// Applications: machine clients, their secrets, grants and roles
@@ -159,6 +163,21 @@ enum Verb {
         #[command(flatten)]
         change: Change,
     },
+    /// Add a secret, which is shown now and never again, and let the older ones end
+    #[command(after_help = "Examples:
+  writ application rotate-secret APPLICATION --secret-file job.new.json
+  writ application rotate-secret APPLICATION --overlap 7d --reason 'yearly'")]
+    RotateSecret {
+        /// The id of the application
+        application: String,
+        /// How long the older secrets go on working: a whole number with s, m, h, d or w
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
+        overlap: u32,
+        #[command(flatten)]
+        secret: SecretOptions,
+        #[command(flatten)]
+        change: Change,
+    },
     /// Revoke a secret
     #[command(after_help = "Example:
   writ application revoke-secret APPLICATION SECRET --reason 'found in a repository'")]
@@ -170,6 +189,36 @@ enum Verb {
         #[command(flatten)]
         change: Change,
     },
+    /// Say which types of authorization details a grant has (RFC 9396): these are all
+    #[command(after_help = "Examples:
+  writ application details-types APPLICATION https://pay.example payment_initiation
+  writ application details-types APPLICATION https://pay.example --none")]
+    DetailsTypes {
+        /// The id of the application
+        application: String,
+        /// The id or the identifier of the API resource
+        api: String,
+        /// The types that it may ask for
+        #[arg(value_name = "TYPE", required_unless_present = "none")]
+        types: Vec<String>,
+        /// No types at all
+        #[arg(long, conflicts_with = "types")]
+        none: bool,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// How an application proves who it is: by a secret, a key, a certificate, tokens of others
+    #[command(subcommand)]
+    Authentication(authentication::Authentication),
+    /// Rules by which tokens of trusted issuers prove an application
+    #[command(subcommand)]
+    Trust(authentication::Trust),
+    /// How many tokens an application may get
+    #[command(subcommand)]
+    Quota(bounds::Quota),
+    /// Whose tokens an application may exchange for its own use
+    #[command(subcommand)]
+    Exchange(bounds::Exchange),
     /// Give an application a role
     #[command(after_help = "Example:
   writ application assign-role APPLICATION role_3")]
@@ -219,6 +268,9 @@ struct Create {
     /// How long its tokens live, if shorter than those of the API resource
     #[arg(long, value_name = "SECONDS")]
     lifetime: Option<u32>,
+    /// What its tokens must be bound to: none, dpop (RFC 9449), mtls (RFC 8705), or any of both
+    #[arg(long, value_name = "BINDING")]
+    sender_constraint: Option<String>,
     /// Make no secret
     #[arg(long, conflicts_with_all = ["secret_file", "expires_at"])]
     no_secret: bool,
@@ -265,6 +317,9 @@ struct ChangeIt {
     /// Its tokens live as long as the API resource says
     #[arg(long)]
     default_lifetime: bool,
+    /// What its tokens must be bound to: none, dpop (RFC 9449), mtls (RFC 8705), or any of both
+    #[arg(long, value_name = "BINDING")]
+    sender_constraint: Option<String>,
     #[command(flatten)]
     change: Change,
 }
@@ -384,6 +439,21 @@ impl Application {
                 let made = add_secret(client, &application, &secret, change)?;
                 made.hand_over(out, client, file, None)
             }
+            Verb::RotateSecret {
+                application,
+                overlap,
+                secret,
+                change,
+            } => {
+                let file = secret.file()?;
+                let path = ["applications", &application, "rotate-secret"];
+                let body = RotateSecret {
+                    overlap_seconds: Some(overlap),
+                    expires_at: secret.expires_at,
+                };
+                let made = client.fetch(Call::create(&path, change).body(&body)?);
+                made.map(Made)?.hand_over(out, client, file, None)
+            }
             Verb::RevokeSecret {
                 application,
                 secret,
@@ -393,6 +463,30 @@ impl Application {
                 let call = Call::change(Method::DELETE, &path, &change);
                 client.done(out, call, &format!("revoked {secret}"))
             }
+            Verb::DetailsTypes {
+                application,
+                api,
+                types,
+                none: _,
+                change,
+            } => {
+                let path = [
+                    "applications",
+                    &application,
+                    "authorized-apis",
+                    &api,
+                    "authorization-details-types",
+                ];
+                let body = PutGrantDetails {
+                    authorization_details_types: types,
+                };
+                let call = Call::change(Method::PUT, &path, &change).body(&body)?;
+                client.show(out, call, describe_grant)
+            }
+            Verb::Authentication(verb) => verb.run(out, client),
+            Verb::Trust(verb) => verb.run(out, client),
+            Verb::Quota(verb) => verb.run(out, client),
+            Verb::Exchange(verb) => verb.run(out, client),
             Verb::AssignRole(of) => {
                 let call = Call::change(Method::PUT, &of.path(), &of.change);
                 client.done(out, call, &format!("{} has {}", of.application, of.role))
@@ -440,7 +534,7 @@ impl Create {
             audience: self.audience,
             extra_audiences: self.extra_audiences,
             lifetime_seconds: self.lifetime,
-            ..TokenSettings::default()
+            sender_constraint: self.sender_constraint,
         };
         let body = CreateApplication {
             name: self.name,
@@ -562,7 +656,8 @@ impl ChangeIt {
             || self.no_extra_audiences
             || !self.extra_audiences.is_empty()
             || self.lifetime.is_some()
-            || self.default_lifetime;
+            || self.default_lifetime
+            || self.sender_constraint.is_some();
         if !settings && self.name.is_none() {
             let text = "nothing to change: say what by an option, see --help";
             return Err(Failure::Usage(text.to_owned()));
@@ -585,6 +680,8 @@ impl ChangeIt {
             if self.default_lifetime || self.lifetime.is_some() {
                 settings.lifetime_seconds = self.lifetime;
             }
+            let constraint = self.sender_constraint;
+            settings.sender_constraint = constraint.or(settings.sender_constraint);
             body.token_settings = Some(settings);
         }
         patch(out, client, &self.application, &self.change, &body, version)
@@ -664,6 +761,11 @@ fn key_value(given: &str) -> Result<(String, String), Failure> {
     }
 }
 
+fn overlap(given: &str) -> Result<u32, String> {
+    let seconds = seconds(given, "smhdw").and_then(|seconds| seconds.try_into().ok());
+    seconds.ok_or_else(|| "write a whole number with s, m, h, d or w, such as 24h".to_owned())
+}
+
 fn labels_of(application: &Entity) -> Vec<String> {
     let labels = application.labels.iter();
     labels
@@ -698,17 +800,22 @@ fn describe(application: Entity) -> Details {
     });
     let apis = application.authorized_apis.into_iter().map(|grant| {
         let mode = if grant.mode == "rbac" { " (rbac)" } else { "" };
+        let types = grant.authorization_details_types;
+        let types = (!types.is_empty()).then(|| format!("  details {}", types.join(" ")));
         format!(
-            "{} {}{mode}  {}",
+            "{} {}{mode}  {}{}",
             grant.api,
             grant.identifier,
-            grant.scopes.join(" ")
+            grant.scopes.join(" "),
+            types.unwrap_or_default()
         )
     });
     let roles = application.roles.into_iter();
     let roles = roles.map(|role| role.id);
     let settings = application.token_settings;
     let audience = settings.audience.unwrap_or_else(|| "api".to_owned());
+    let constraint = settings.sender_constraint;
+    let constraint = constraint.unwrap_or_else(|| "none".to_owned());
     let mut lines = vec![
         detail("id", application.id),
         detail("name", application.name),
@@ -717,10 +824,16 @@ fn describe(application: Entity) -> Details {
         detail("audience", audience),
         details("extra audiences", settings.extra_audiences),
         detail("lifetime", lifetime(settings.lifetime_seconds)),
-        details("secrets", secrets.collect()),
-        details("authorized apis", apis.collect()),
-        details("roles", roles.collect()),
+        detail("bound to", constraint),
     ];
+    lines.extend(authentication::describe(application.authentication));
+    lines.push(details("secrets", secrets.collect()));
+    lines.push(details("authorized apis", apis.collect()));
+    lines.push(details("roles", roles.collect()));
+    let quota = application.quota.as_ref().map(bounds::quota_line);
+    lines.extend(quota.map(|quota| detail("quota", quota)));
+    let exchange = application.token_exchange;
+    lines.extend(exchange.map(|exchange| details("exchanges tokens of", exchange.subjects)));
     lines.extend(
         application
             .tokens_cut_at
@@ -737,6 +850,7 @@ fn describe_grant(grant: Grant) -> Details {
         detail("identifier", grant.identifier),
         detail("mode", grant.mode),
         details("scopes", grant.scopes),
+        details("details types", grant.authorization_details_types),
     ]
 }
 

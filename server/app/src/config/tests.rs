@@ -210,6 +210,14 @@ fn contradictions_are_errors() {
         (&[("WRIT_HTTP_REQUEST_TIMEOUT", "10ms")], "1s to 1h"),
         (&[("WRIT_HTTP_MAX_BODY", "1KiB")], "64 KiB"),
         (&[("WRIT_ISSUER", "http://localhost:1")], "https://"),
+        (
+            &[
+                ("WRIT_TLS_CLIENT_CERTIFICATES", "true"),
+                ("WRIT_HTTP_PLAIN", "true"),
+            ],
+            "proxies.trusted",
+        ),
+        (&[("WRIT_TLS_CLIENT_CRL_FILE", "a")], "tls.client_ca_file"),
     ] {
         let error = load(environment).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use serde_json::json;
-use writ_core::{Algorithm, AuthenticationMethod, Index, SecurityProfile};
+use writ_core::{Algorithm, AuthenticationMethod, DetailsTypeName, Index, SecurityProfile};
 
 /// How an application can authenticate (RFC 8414 §2). A token of a trusted issuer has no name
 /// there: it comes as a client assertion, or as a grant.
@@ -42,12 +42,8 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
     };
     // RFC 9864 §2.2: the other name of what EdDSA is here.
     assertions.push("Ed25519");
+    let types: Vec<&str> = index.details_types().map(DetailsTypeName::as_str).collect();
     let proofs = dpop::ALGORITHMS.map(ForeignAlgorithm::as_str);
-    let details: Vec<&str> = index
-        .apis(None)
-        .flat_map(|api| api.details_types.iter())
-        .map(|details_type| details_type.name.as_str())
-        .collect();
     json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
@@ -65,8 +61,9 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "dpop_signing_alg_values_supported": proofs,
+        // RFC 9396 §10. Their schemas are not public.
+        "authorization_details_types_supported": types,
         "tls_client_certificate_bound_access_tokens": true,
-        "authorization_details_types_supported": details,
         // Required by OpenID Connect Discovery §3; there are no ID tokens to be had.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),

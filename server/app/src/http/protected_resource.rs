@@ -41,11 +41,6 @@ fn document(issuer: &str, api: &ApiResource) -> Value {
     say("scopes_supported", json!(scopes));
     // RFC 6750 §2.1 alone: a token in a form or a URL ends up in logs.
     say("bearer_methods_supported", json!(["header"]));
-    let types = api.details_types.iter().map(|one| one.name.as_str());
-    let types: Vec<&str> = types.collect();
-    if !types.is_empty() {
-        say("authorization_details_types_supported", json!(types));
-    }
     match api.profile.sender_constraint {
         SenderConstraint::None | SenderConstraint::Any => {}
         SenderConstraint::Dpop => say("dpop_bound_access_tokens_required", json!(true)),

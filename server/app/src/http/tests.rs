@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod details;
+mod exchange;
 mod fapi;
 mod protocol;
 mod quotas;
+mod workloads;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};
 use actix_web::http::StatusCode;

@@ -8,7 +8,10 @@ use super::request::{source, user_agent};
 use crate::app::App;
 use crate::authorization_details::AuthorizationDetails;
 use crate::form::Form;
-use crate::issue::{GrantType, IssueError, PresentedCredentials, Request, TokenAnswer, issue};
+use crate::issue::exchange::{ACCESS_TOKEN, JWT};
+use crate::issue::{
+    GrantType, IssueError, PresentedCredentials, PresentedExchange, Request, TokenAnswer, issue,
+};
 use crate::telemetry::TokenErrorCode;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -25,6 +28,9 @@ struct Answer<'a> {
     scope: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_details: Option<&'a [Value]>,
+    /// RFC 8693 §2.2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
 }
 
 /// Issues a token.
@@ -41,6 +47,7 @@ pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> Ht
                 authorization_details: answer
                     .authorization_details()
                     .map(AuthorizationDetails::objects),
+                issued_token_type: answer.is_exchanged().then_some(ACCESS_TOKEN),
             }),
         Err(error) => {
             app.metrics.token_refused(error.code);
@@ -60,25 +67,34 @@ async fn answer(
     let grant_type = match form.get("grant_type").map(GrantType::of) {
         Some(Some(grant_type)) => grant_type,
         Some(None) => {
-            let description = "grant_type must be client_credentials or \
-                               urn:ietf:params:oauth:grant-type:jwt-bearer";
+            let names = GrantType::ALL.map(GrantType::as_str).join(", ");
+            let description = &format!("grant_type must be one of {names}");
             let code = TokenErrorCode::UnsupportedGrantType;
             return Err(OAuthError::new(StatusCode::BAD_REQUEST, code, description));
         }
         None => return Err(OAuthError::invalid_request("grant_type is missing")),
     };
+    let mut resources: Vec<&str> = form.all("resource").collect();
+    if grant_type == GrantType::TokenExchange {
+        // RFC 8693 §2.1: the same, by a name that need not be an address.
+        resources.extend(form.all("audience"));
+    }
+    let exchange = match grant_type {
+        GrantType::TokenExchange => Some(exchange(&form)?),
+        GrantType::ClientCredentials | GrantType::JwtBearer => None,
+    };
     let details = form.get("authorization_details");
     let details = details.map(AuthorizationDetails::parse).transpose()?;
     let types = details.as_ref().map(AuthorizationDetails::types);
     let types = types.unwrap_or_default();
-    let resources: Vec<&str> = form.all("resource").collect();
     let source = source(request, &app.proxies)?;
     let proof = proof(request, app, "/oauth2/token", None)
         .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
     let asked = Request {
         grant_type,
+        exchange,
         credentials: match grant_type {
-            GrantType::ClientCredentials => {
+            GrantType::ClientCredentials | GrantType::TokenExchange => {
                 credentials(&authorization, &form, source.certificate.is_some())?
             }
             GrantType::JwtBearer => assertion(&authorization, &form)?,
@@ -121,6 +137,35 @@ fn assertion<'a>(
     })
 }
 
+/// What is presented for an exchange (RFC 8693 §2.1).
+fn exchange<'a>(form: &'a Form<'_>) -> Result<PresentedExchange<'a>, OAuthError> {
+    let ours = |name: &str| {
+        let found = form.get(name);
+        match found {
+            Some(ACCESS_TOKEN | JWT) | None => Ok(found.is_some()),
+            Some(_) => Err(OAuthError::invalid_request(&format!(
+                "{name} must be {ACCESS_TOKEN}"
+            ))),
+        }
+    };
+    let subject_token = form.get("subject_token");
+    let subject_token =
+        subject_token.ok_or_else(|| OAuthError::invalid_request("subject_token is missing"))?;
+    if !ours("subject_token_type")? {
+        return Err(OAuthError::invalid_request("subject_token_type is missing"));
+    }
+    let actor_token = form.get("actor_token");
+    if ours("actor_token_type")? != actor_token.is_some() {
+        let detail = "actor_token and actor_token_type come together";
+        return Err(OAuthError::invalid_request(detail));
+    }
+    ours("requested_token_type")?;
+    Ok(PresentedExchange {
+        subject_token,
+        actor_token,
+    })
+}
+
 /// A mistake of a client wakes nobody; trouble of ours does.
 fn log(error: &IssueError) {
     match error {
@@ -129,7 +174,8 @@ fn log(error: &IssueError) {
         | IssueError::Details(_)
         | IssueError::QuotaUsedUp { .. }
         | IssueError::TooManyFailures { .. }
-        | IssueError::ProofReplayed => {
+        | IssueError::ProofReplayed
+        | IssueError::ExchangeInvalid(_) => {
             tracing::debug!(reason = error.reason(), "no token");
         }
         IssueError::NotPermitted(not) if not.objection.is_denial() => {

@@ -1,10 +1,11 @@
 //! What may it have? The grant index says, as of a position.
 
+use super::exchange::{Exchange, with_subject};
 use super::{AuthenticatedApplication, IssueError, Request};
 use crate::app::App;
 use crate::authorization_details::AuthorizationDetails;
 use crate::token::Confirmation;
-use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize};
+use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize, authorize_exchange};
 
 /// Evidence that an authenticated application may have these scopes at most.
 #[derive(Clone, Debug)]
@@ -12,6 +13,7 @@ pub struct Entitlement {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
     pub(in crate::issue) holds: Holds,
+    pub(in crate::issue) exchange: Option<Exchange>,
     /// What of its types: these and no others, which fit.
     pub(in crate::issue) details: Option<AuthorizationDetails>,
 }
@@ -63,13 +65,21 @@ pub fn entitle(
     index: &Index,
     application: AuthenticatedApplication,
     request: &Request<'_>,
+    exchange: Option<Exchange>,
 ) -> Result<Entitlement, IssueError> {
     let holds = request.holds();
     let ask = Ask {
         binds: holds.binds(),
         ..request.ask
     };
-    let entitled = authorize(index, application.id(), ask).map_err(IssueError::Denied)?;
+    let id = application.id();
+    let entitled = match &exchange {
+        Some(exchange) => with_subject(&exchange.token, |token| {
+            authorize_exchange(index, id, ask, token)
+        }),
+        None => authorize(index, id, ask),
+    };
+    let entitled = entitled.map_err(IssueError::Denied)?;
     let details = request.details.clone();
     if let Some(details) = &details {
         details.check(&entitled, &app.details_schemas)?;
@@ -78,6 +88,7 @@ pub fn entitle(
         application,
         entitled,
         holds,
+        exchange,
         details,
     })
 }

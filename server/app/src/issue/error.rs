@@ -10,7 +10,8 @@ use writ_core::{Algorithm, Denial, SenderConstraint};
 const PROOF_REPLAYED: &str = "proof_replayed";
 /// The reason of a decision about authorization details that do not fit their types.
 const DETAILS_INVALID: &str = "details_invalid";
-
+/// The reason of a decision about tokens that could not be exchanged.
+const EXCHANGE_INVALID: &str = "exchange_invalid";
 /// The reason of a decision about one token more than there may be.
 const QUOTA_USED_UP: &str = "quota_used_up";
 
@@ -18,7 +19,13 @@ const QUOTA_USED_UP: &str = "quota_used_up";
 /// is made again. The others rest on what is not kept.
 #[must_use]
 pub fn is_by_rules(reason: &str) -> bool {
-    ![PROOF_REPLAYED, DETAILS_INVALID, QUOTA_USED_UP].contains(&reason)
+    ![
+        PROOF_REPLAYED,
+        DETAILS_INVALID,
+        QUOTA_USED_UP,
+        EXCHANGE_INVALID,
+    ]
+    .contains(&reason)
 }
 
 /// Why there is no token.
@@ -50,6 +57,9 @@ pub enum IssueError {
     /// The authorization details do not fit their types (RFC 9396 §5).
     #[error(transparent)]
     Details(#[from] DetailsFault),
+    /// What is to be exchanged is no good (RFC 8693 §2.2.2).
+    #[error("{0}")]
+    ExchangeInvalid(&'static str),
     /// The grant index does not allow it.
     #[error(transparent)]
     Denied(Denial),
@@ -77,6 +87,7 @@ impl IssueError {
             Self::QuotaUsedUp { .. } => QUOTA_USED_UP,
             Self::ProofReplayed => PROOF_REPLAYED,
             Self::Details(_) => DETAILS_INVALID,
+            Self::ExchangeInvalid(_) => EXCHANGE_INVALID,
             Self::Forgetful(_) => "not_remembered",
             Self::Denied(denial) => denial.code(),
             Self::NotPermitted(not) => not.objection.code(),
@@ -114,6 +125,7 @@ impl IssueError {
             Self::NotPermitted(not) => objection_code(&not.objection),
             Self::ProofReplayed => TokenErrorCode::InvalidDpopProof,
             Self::Details(_) => TokenErrorCode::InvalidAuthorizationDetails,
+            Self::ExchangeInvalid(_) => TokenErrorCode::InvalidRequest,
             Self::TooManyFailures { .. }
             | Self::QuotaUsedUp { .. }
             | Self::NoKey(_)
@@ -155,6 +167,7 @@ pub fn denial_code(denial: &Denial) -> TokenErrorCode {
         | Denial::ProfilesDiffer { .. }
         | Denial::SenderConstraintsDiffer
         | Denial::ManagementAlone => TokenErrorCode::InvalidTarget,
+        Denial::ExchangeUnauthorized => TokenErrorCode::UnauthorizedClient,
         Denial::DetailsUnauthorized { .. } => TokenErrorCode::InvalidAuthorizationDetails,
         Denial::SenderUnconstrained { needed } => match needed {
             SenderConstraint::Dpop => TokenErrorCode::InvalidDpopProof,

@@ -8,11 +8,17 @@ pub enum GrantType {
     ClientCredentials,
     /// The same, proved by a foreign token in place of a client authentication (RFC 7523 §2.1).
     JwtBearer,
+    /// An application asks on behalf of another, whose token it got (RFC 8693).
+    TokenExchange,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ClientCredentials, Self::JwtBearer];
+    pub const ALL: [Self; 3] = [
+        Self::ClientCredentials,
+        Self::JwtBearer,
+        Self::TokenExchange,
+    ];
 
     /// Its name: what the request says, and what policies are told.
     #[must_use]
@@ -20,6 +26,7 @@ impl GrantType {
         match self {
             Self::ClientCredentials => "client_credentials",
             Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
     }
 

@@ -5,7 +5,7 @@ use super::panel::{self, Objection, Question, Terms};
 use super::{Entitlement, IssueError, Request};
 use crate::app::App;
 use crate::authorization_details::AuthorizationDetails;
-use crate::token::Confirmation;
+use crate::token::{Act, Confirmation};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use writ_core::{Entitled, Jti, Millis, ScopeName};
@@ -69,6 +69,12 @@ impl Permit {
     /// What was entitled, before any policy was asked.
     pub(in crate::issue) fn entitled(&self) -> &Entitled {
         &self.entitlement.entitled
+    }
+
+    /// Who acts in the token.
+    pub(in crate::issue) fn act(&self) -> Option<Act> {
+        let exchange = self.entitlement.exchange.as_ref()?;
+        Act::chain(&exchange.actors(self.entitlement.application.id()))
     }
 
     /// What the token is bound to.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use writ_core::{Entitled, Jti, Judgement, Millis, PolicyBinding, PolicyMode, ScopeName};
 use writ_ledger::{PolicyNote, PolicyRecord, Verdict};
 use writ_sandbox::{
-    Api, Application, Decision, Evaluation, Grant, Named, Outcome, Request, Trouble, Value,
+    Api, Application, Decision, Evaluation, Grant, Named, Outcome, Request, Subject, Trouble, Value,
 };
 
 /// All claims that policies add to one token, as JSON, in bytes.
@@ -235,6 +235,10 @@ fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
         .collect();
     apis.sort_unstable_by(|a, b| a.identifier.cmp(&b.identifier));
     let id = application.id.to_string();
+    let subject = match &entitled.subject {
+        Some(subject) => subject.id.to_string(),
+        None => id.clone(),
+    };
     let audience = entitled.audience.iter().map(ToString::to_string).collect();
     Request {
         id: question.id.to_string(),
@@ -244,7 +248,7 @@ fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
             Named::new("aud", Value::Texts(audience)),
             Named::new("client_id", text(&id)),
             Named::new("iss", text(question.issuer)),
-            Named::new("sub", text(&id)),
+            Named::new("sub", text(&subject)),
         ],
         application: Application {
             id,
@@ -254,7 +258,11 @@ fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
                 .collect(),
             roles: entitled.roles.iter().map(ToString::to_string).collect(),
         },
-        subject: None,
+        subject: entitled.subject.as_ref().map(|subject| Subject {
+            id: subject.id.to_string(),
+            issuer: question.issuer.to_owned(),
+            claims: Vec::new(),
+        }),
         apis,
         scopes: entitled.scopes.iter().map(ToString::to_string).collect(),
         lifetime_seconds: entitled.lifetime_seconds,

@@ -1,7 +1,8 @@
 //! Record it, and only then answer.
 
 use super::{
-    AuthenticatedApplication, Holds, IssueError, Judged, Request, SignedToken, TokenAnswer,
+    AuthenticatedApplication, Exchange, Holds, IssueError, Judged, Request, SignedToken,
+    TokenAnswer,
 };
 use crate::app::App;
 use crate::credentials::hides_secret;
@@ -15,7 +16,7 @@ use writ_core::{
     Algorithm, DetailsTypeName, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName,
     entitlement_version,
 };
-use writ_ledger::{Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
+use writ_ledger::{ExchangedToken, Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
 /// Evidence that a signed token was recorded, as durably as the settings ask.
 #[derive(Debug)]
@@ -64,7 +65,10 @@ impl RecordedToken {
         };
         let id = Jti(app.ids.next_id());
         let as_of = self.signed.entitled.as_of;
-        let record = blank(app, request, &self.signed.application, id, as_of, outcome);
+        let record = IssuanceRecord {
+            exchanged: exchanged(self.signed.exchange.as_ref()),
+            ..blank(app, request, &self.signed.application, id, as_of, outcome)
+        };
         Ok(app
             .issuances
             .record(
@@ -97,6 +101,7 @@ pub async fn record(
     let record = IssuanceRecord {
         details_types: Vec::new(),
         authorization_details: fitting(request),
+        exchanged: exchanged(signed.exchange.as_ref()),
         granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
         alg: Some(entitled.algorithm),
@@ -122,6 +127,7 @@ pub(super) async fn refused(
     app: &App,
     request: &Request<'_>,
     application: &AuthenticatedApplication,
+    exchange: Option<&Exchange>,
     index: &Index,
     error: &IssueError,
 ) -> Result<(), IssueError> {
@@ -133,7 +139,8 @@ pub(super) async fn refused(
         | IssueError::InvalidClient
         | IssueError::QuotaUsedUp { .. }
         | IssueError::TooManyFailures { .. }
-        | IssueError::ProofReplayed => Outcome::Denied { reason },
+        | IssueError::ProofReplayed
+        | IssueError::ExchangeInvalid(_) => Outcome::Denied { reason },
         IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
         IssueError::NotPermitted(_)
         | IssueError::NoKey(_)
@@ -147,7 +154,10 @@ pub(super) async fn refused(
     };
     let id = judged.map_or_else(|| Jti(app.ids.next_id()), |judged| judged.id);
     let as_of = index.head().unwrap_or_default();
-    let blank = blank(app, request, application, id, as_of, outcome);
+    let blank = IssuanceRecord {
+        exchanged: exchanged(exchange),
+        ..blank(app, request, application, id, as_of, outcome)
+    };
     // Policies are asked about details that fit, and nobody else is.
     let record = match judged {
         Some(judged) => IssuanceRecord {
@@ -201,6 +211,7 @@ fn blank(
         clock: None,
         application: application.id(),
         grant_type: request.grant_type.recorded(),
+        exchanged: None,
         credential: application.proof().recorded(application.method()),
         as_of,
         asked: request
@@ -241,6 +252,10 @@ fn blank(
         exp: None,
         outcome,
     }
+}
+
+fn exchanged(exchange: Option<&Exchange>) -> Option<ExchangedToken> {
+    exchange.map(|exchange| exchange.token.clone())
 }
 
 /// The authorization details of a request, known to fit their types.

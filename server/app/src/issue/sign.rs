@@ -1,6 +1,6 @@
 //! Sign it. Takes a permit and nothing less.
 
-use super::{AuthenticatedApplication, IssueError, Judged, Permit};
+use super::{AuthenticatedApplication, Exchange, IssueError, Judged, Permit};
 use crate::app::App;
 use crate::authorization_details::AuthorizationDetails;
 use crate::token::{Claims, encode};
@@ -11,6 +11,7 @@ use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
 pub struct SignedToken {
     pub(in crate::issue) application: AuthenticatedApplication,
     pub(in crate::issue) entitled: Entitled,
+    pub(in crate::issue) exchange: Option<Exchange>,
     /// The scopes in the token, where policies left fewer than was entitled.
     pub(in crate::issue) shrunk: Option<Vec<ScopeName>>,
     pub(in crate::issue) judged: Judged,
@@ -33,6 +34,7 @@ pub struct TokenAnswer {
     scope: String,
     token_type: &'static str,
     details: Option<AuthorizationDetails>,
+    exchanged: bool,
 }
 
 impl TokenAnswer {
@@ -58,6 +60,12 @@ impl TokenAnswer {
     #[must_use]
     pub fn authorization_details(&self) -> Option<&AuthorizationDetails> {
         self.details.as_ref()
+    }
+
+    /// Whether it was got for another token (RFC 8693).
+    #[must_use]
+    pub fn is_exchanged(&self) -> bool {
+        self.exchanged
     }
 
     /// The scopes that were granted: always said, for they may be fewer than asked.
@@ -91,7 +99,10 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
     let client_id = entitled.application.id.to_string();
     let claims = Claims {
         iss: app.issuer.as_str().into(),
-        sub: client_id.as_str().into(),
+        sub: match &entitled.subject {
+            Some(subject) => subject.id.to_string().into(),
+            None => client_id.as_str().into(),
+        },
         aud: allowed
             .audience
             .iter()
@@ -104,6 +115,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         exp: expires_at,
         jti: permit.judged().id,
         scope: scope.as_str().into(),
+        act: permit.act(),
         cnf: permit.confirmation(),
         authorization_details: permit.details().map(|details| details.objects().into()),
         more: allowed.claims.cloned().unwrap_or_default(),
@@ -116,6 +128,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         access_token,
         expires_in_seconds: allowed.lifetime_seconds,
         scope,
+        exchanged: entitled.subject.is_some(),
         token_type: match entitled.binding {
             Some(Binding::Dpop) => "DPoP",
             Some(Binding::Mtls) | None => "Bearer",
@@ -127,6 +140,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         kid: signer.kid().clone(),
         expires_at: Millis(expires_at * 1000),
         application: entitlement.application,
+        exchange: entitlement.exchange,
         entitled: entitlement.entitled,
         shrunk,
         judged,

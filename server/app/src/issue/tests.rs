@@ -41,6 +41,7 @@ fn request(job: &Job) -> Request<'_> {
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("job/1"),
         grant_type: GrantType::default(),
+        exchange: None,
         certificate: None,
         proof: None,
         details: None,
@@ -53,7 +54,7 @@ async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     let (app, request) = (&server.app, request(job));
     let index = app.index();
     let application = authenticate(app, &index, request.caller()).await.unwrap();
-    let signed = decide(app, &index, &application, &request, &mut None).unwrap();
+    let signed = decide(app, &index, &application, &request, None, &mut None).unwrap();
     record(app, &request, signed).await.unwrap()
 }
 

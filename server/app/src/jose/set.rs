@@ -3,7 +3,7 @@
 use super::json;
 use super::key::{ForeignKey, ForeignKeyFault};
 use super::{ForeignAlgorithm, JoseFault};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use writ_core::RegisteredKey;
 
 /// Largest JWK Set that is read, in bytes.
@@ -25,7 +25,7 @@ pub enum KeySetFault {
     /// Not a JSON object with a list of `keys`, or with a member that is there twice.
     #[error("not a JWK Set: a JSON object with a list called keys, no member twice")]
     Malformed,
-    /// One of its keys is none, or is one that nobody should see.
+    /// One of its keys is none that can be used, or is one that nobody should see.
     #[error("key {at}: {fault}")]
     Key {
         /// Its place in the list, from 0.
@@ -44,30 +44,49 @@ pub struct ForeignKeys {
 }
 
 impl ForeignKeys {
-    /// Reads a JWK Set. Keys of a kind, size or purpose that is of no use here are skipped (RFC
-    /// 7517 §5), so that none may be left.
+    /// Reads a JWK Set that somebody else publishes. Keys that are of no use here or malformed are
+    /// skipped (RFC 7517 §5), so that none may be left: one bad key among good ones must not keep
+    /// everybody out. A private key refuses them all: whoever published it has lost them.
     ///
     /// # Errors
-    /// It is over a limit or malformed, or a key in it is malformed or private.
+    /// It is over a limit or malformed, or a key in it is private or symmetric.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeySetFault> {
-        if bytes.len() > KEY_SET_BYTES_MAX {
-            return Err(KeySetFault::Oversized);
-        }
-        let set = json::object(bytes).ok_or(KeySetFault::Malformed)?;
-        let list = set.get("keys").and_then(Value::as_array);
-        let list = list.ok_or(KeySetFault::Malformed)?;
-        if list.len() > KEY_SET_KEYS_MAX {
-            return Err(KeySetFault::TooMany);
-        }
+        let set = set_object(bytes)?;
         let mut found = Self::default();
-        for (at, jwk) in list.iter().enumerate() {
+        for (at, jwk) in key_list(&set)?.iter().enumerate() {
             match ForeignKey::from_jwk(jwk) {
                 Ok(key) => found.keys.push(key),
-                Err(fault) if fault.is_skipped() => found.skipped += 1,
-                Err(fault) => return Err(KeySetFault::Key { at, fault }),
+                Err(fault @ ForeignKeyFault::Private) => {
+                    return Err(KeySetFault::Key { at, fault });
+                }
+                Err(_) => found.skipped += 1,
             }
         }
         Ok(found)
+    }
+
+    /// Reads a JWK Set whose every key is to be used: who registers it learns what is wrong.
+    ///
+    /// # Errors
+    /// It is over a limit or malformed, or a key in it is none that can be used.
+    pub fn parse_strict(bytes: &[u8]) -> Result<Self, KeySetFault> {
+        Self::strict(&set_object(bytes)?)
+    }
+
+    /// The same of JSON that is parsed already, from a body that has its own limit of bytes.
+    ///
+    /// # Errors
+    /// It has too many keys or is no set, or a key in it is none that can be used.
+    pub fn from_jwks_value(set: &Value) -> Result<Self, KeySetFault> {
+        Self::strict(set.as_object().ok_or(KeySetFault::Malformed)?)
+    }
+
+    fn strict(set: &Map<String, Value>) -> Result<Self, KeySetFault> {
+        let parse =
+            |(at, jwk)| ForeignKey::from_jwk(jwk).map_err(|fault| KeySetFault::Key { at, fault });
+        let keys = key_list(set)?.iter().enumerate().map(parse);
+        let keys = keys.collect::<Result<_, _>>()?;
+        Ok(Self { keys, skipped: 0 })
     }
 
     /// Reads keys that were registered.
@@ -104,8 +123,7 @@ impl ForeignKeys {
         self.keys.iter().any(|key| key.is_named(kid))
     }
 
-    /// The keys that may have signed what names this key, or none; never more than
-    /// [`KEYS_TRIED_MAX`].
+    /// The keys that may have signed what names this key, or none.
     ///
     /// # Errors
     /// There are none: [`JoseFault::KeyUnfit`] where that name is known, for other algorithms,
@@ -116,16 +134,28 @@ impl ForeignKeys {
         algorithm: ForeignAlgorithm,
     ) -> Result<Vec<&ForeignKey>, JoseFault> {
         let named = |key: &&ForeignKey| kid.is_none_or(|kid| key.is_named(kid));
-        let fit = self
-            .keys
-            .iter()
-            .filter(named)
-            .filter(|key| key.fits(algorithm));
-        let fit: Vec<_> = fit.take(KEYS_TRIED_MAX).collect();
+        let keys = self.keys.iter().filter(named);
+        let fit: Vec<_> = keys.filter(|key| key.fits(algorithm)).collect();
         match kid {
             _ if !fit.is_empty() => Ok(fit),
             Some(kid) if self.has_kid(kid) => Err(JoseFault::KeyUnfit),
             _ => Err(JoseFault::KeyUnknown),
         }
     }
+}
+
+fn set_object(bytes: &[u8]) -> Result<Map<String, Value>, KeySetFault> {
+    if bytes.len() > KEY_SET_BYTES_MAX {
+        return Err(KeySetFault::Oversized);
+    }
+    json::object(bytes).ok_or(KeySetFault::Malformed)
+}
+
+fn key_list(set: &Map<String, Value>) -> Result<&[Value], KeySetFault> {
+    let list = set.get("keys").and_then(Value::as_array);
+    let list = list.ok_or(KeySetFault::Malformed)?;
+    if list.len() > KEY_SET_KEYS_MAX {
+        return Err(KeySetFault::TooMany);
+    }
+    Ok(list)
 }

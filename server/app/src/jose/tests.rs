@@ -1,3 +1,5 @@
+//! Tokens of others: what is read, and what is never taken.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 mod keys;
 
@@ -295,7 +297,7 @@ fn a_key_without_a_name_goes_by_its_thumbprint() {
 }
 
 #[test]
-fn no_more_than_four_keys_are_tried() {
+fn no_more_than_four_keys_are_tried_and_the_fault_says_so() {
     let all: Vec<_> = (0..=KEYS_TRIED_MAX)
         .map(|_| MintKey::named(ForeignAlgorithm::EdDSA, "same"))
         .collect();
@@ -307,8 +309,18 @@ fn no_more_than_four_keys_are_tried() {
     ] {
         let good = |key: &MintKey| read(&key.sign(&header, &json!({})), &set).is_ok();
         assert!(all[..KEYS_TRIED_MAX].iter().all(good));
-        assert!(!good(&all[KEYS_TRIED_MAX]));
+        let fifth = read(&all[KEYS_TRIED_MAX].sign(&header, &json!({})), &set);
+        assert_eq!(fifth.err(), Some(JoseFault::KeyAmbiguous));
     }
+    // Four that fit are all tried: then it is the signature.
+    let four = set_of(&json!({"keys": jwks[1..]}));
+    let first = read(&all[0].sign(&json!({"alg": "EdDSA"}), &json!({})), &four);
+    assert_eq!(first.err(), Some(JoseFault::Signature));
+    // Keys that do not fit are not counted.
+    let more = [&jwks[1..], &[mint::key(ForeignAlgorithm::ES256).jwk()]].concat();
+    let four = set_of(&json!({"keys": more}));
+    let first = read(&all[0].sign(&json!({"alg": "EdDSA"}), &json!({})), &four);
+    assert_eq!(first.err(), Some(JoseFault::Signature));
 }
 
 #[test]

@@ -80,7 +80,10 @@ pub fn check(index: &Index, events: &[Recorded]) {
         let app = index.application(*id).expect("in the model");
         assert_eq!(app.enabled, expected.enabled);
         assert_eq!(app.tokens_cut_at, expected.cut_at);
-        let secrets: BTreeSet<SecretId> = app.secrets.iter().map(|secret| secret.id).collect();
+        let secrets = app.secrets.iter();
+        let secrets: BTreeMap<SecretId, Option<Millis>> = secrets
+            .map(|secret| (secret.id, secret.expires_at))
+            .collect();
         assert_eq!(secrets, expected.secrets);
         assert_eq!(
             app.authentication.as_deref(),
@@ -152,7 +155,7 @@ struct Api {
 struct App {
     enabled: bool,
     settings: TokenSettings,
-    secrets: BTreeSet<SecretId>,
+    secrets: BTreeMap<SecretId, Option<Millis>>,
     authentication: Option<Authentication>,
     quota: Option<Quota>,
     exchange: Option<TokenExchange>,
@@ -265,7 +268,7 @@ impl Model {
                 let app = App {
                     enabled: true,
                     settings: e.token_settings.clone(),
-                    secrets: BTreeSet::new(),
+                    secrets: BTreeMap::new(),
                     authentication: None,
                     quota: None,
                     exchange: None,
@@ -344,10 +347,15 @@ impl Model {
                 assert!(self.apis.values().all(|api| !api.guards.contains(&e.id)));
             }
             Event::ApplicationSecretAdded(e) => app(self, e.application, &|app| {
-                assert!(app.secrets.insert(e.secret));
+                assert!(app.secrets.insert(e.secret, e.expires_at).is_none());
             }),
             Event::ApplicationSecretRevoked(e) => app(self, e.application, &|app| {
-                assert!(app.secrets.remove(&e.secret));
+                assert!(app.secrets.remove(&e.secret).is_some());
+            }),
+            Event::ApplicationSecretExpirySet(e) => app(self, e.application, &|app| {
+                // Never later than it was.
+                let old = app.secrets.insert(e.secret, Some(e.expires_at));
+                assert!(old.is_some_and(|old| old.is_none_or(|old| e.expires_at < old)));
             }),
             Event::ApplicationRoleAssigned(e) => {
                 assert!(self.roles.contains_key(&e.role));

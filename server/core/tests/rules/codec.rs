@@ -329,6 +329,12 @@ fn representatives() -> Vec<Event> {
         }
         .into(),
         TrustedIssuerRemoved { id: IssuerId(2) }.into(),
+        ApplicationSecretExpirySet {
+            application,
+            secret,
+            expires_at: end,
+        }
+        .into(),
     ]
 }
 

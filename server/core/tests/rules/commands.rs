@@ -607,6 +607,81 @@ fn secrets_are_added_and_revoked_and_several_work_at_once() {
 }
 
 #[test]
+fn a_rotation_adds_a_secret_and_ends_the_older_ones_after_the_overlap() {
+    let rotate = |number, overlap_seconds| Command::RotateSecret {
+        application: JOB,
+        secret: secret(number),
+        overlap_seconds,
+    };
+    let added = |number| -> Event {
+        ApplicationSecretAdded {
+            application: JOB,
+            secret: SecretId(number),
+            digest: digest(number),
+            expires_at: None,
+        }
+        .into()
+    };
+    let ends = |number, at: Millis| -> Event {
+        ApplicationSecretExpirySet {
+            application: JOB,
+            secret: SecretId(number),
+            expires_at: at,
+        }
+        .into()
+    };
+    let gone = |number| -> Event {
+        ApplicationSecretRevoked {
+            application: JOB,
+            secret: SecretId(number),
+        }
+        .into()
+    };
+    let works = |log: &Log, number, now| {
+        let job = log.index.application(JOB).expect("there");
+        job.match_secret(&digest(number), now).valid().is_some()
+    };
+    // A question is a second later than the answer before.
+    let next = |given: &Given| given.log.now.plus_seconds(1);
+    let given = given_base();
+    let day = next(&given).plus_seconds(86_400);
+    let given = given
+        .when(admin(), rotate(7, 86_400))
+        .then([added(7), ends(JOB_SECRET.0, day)]);
+    let just_before = Millis(day.0 - 1);
+    assert!(works(&given.log, JOB_SECRET.0, just_before));
+    assert!(!works(&given.log, JOB_SECRET.0, day));
+    assert!(works(&given.log, 7, day));
+    // What ends sooner stays as it is: nothing is made longer.
+    let given = given.after_seconds(3_600);
+    let later = next(&given).plus_seconds(86_400);
+    let given = given
+        .when(admin(), rotate(8, 86_400))
+        .then([added(8), ends(7, later)]);
+    assert!(!works(&given.log, JOB_SECRET.0, day));
+    // Without an overlap they end at once. What had ended already is taken away.
+    let given = given.after_seconds(82_800);
+    let now = next(&given);
+    let given = given.when(admin(), rotate(9, 0)).then([
+        added(9),
+        ends(7, now),
+        ends(8, now),
+        gone(JOB_SECRET.0),
+    ]);
+    assert!(!works(&given.log, 8, now));
+    assert!(works(&given.log, 9, now));
+    // So it can go on for ever.
+    let rotations =
+        (100..100 + 2 * limits::SECRETS_PER_APPLICATION as u128).map(|number| rotate(number, 0));
+    rotations.fold(given, |given, command| {
+        given
+            .after_seconds(1)
+            .when(admin(), command)
+            .then_accepted()
+    });
+}
+
+#[test]
 fn a_grant_is_added_changed_and_removed() {
     let add = Command::AddGrant {
         application: JOB,

@@ -69,6 +69,14 @@ fn invalid(what: &'static str, expected: &'static str) -> Refusal {
     Refusal::ValueInvalid { what, expected }
 }
 
+fn rotate(application: ApplicationId, number: u128, overlap_seconds: u32) -> Command {
+    Command::RotateSecret {
+        application,
+        secret: secret(number),
+        overlap_seconds,
+    }
+}
+
 fn change_api(id: ApiId) -> Command {
     Command::ChangeApiResource {
         id,
@@ -177,6 +185,7 @@ fn unknown_things() -> Vec<Case> {
             no_application(),
         ),
         base(add_secret(NOBODY, 9), no_application()),
+        base(rotate(NOBODY, 9, 0), no_application()),
         base(
             Command::RevokeSecret {
                 application: NOBODY,
@@ -349,6 +358,10 @@ fn taken_things() -> Vec<Case> {
         ),
         base(
             add_secret(JOB, JOB_SECRET.0),
+            Refusal::SecretIdTaken { secret: JOB_SECRET },
+        ),
+        base(
+            rotate(JOB, JOB_SECRET.0, 0),
             Refusal::SecretIdTaken { secret: JOB_SECRET },
         ),
         case(
@@ -628,6 +641,21 @@ fn values() -> Vec<Case> {
             lifetime(),
         ),
         base(secret_until(BEGIN), expiry()),
+        base(
+            Command::RotateSecret {
+                application: JOB,
+                secret: ending(BEGIN),
+                overlap_seconds: 0,
+            },
+            expiry(),
+        ),
+        base(
+            rotate(JOB, 9, limits::SECRET_OVERLAP_MAX_SECONDS + 1),
+            invalid(
+                "overlap_seconds",
+                "at most 7776000 seconds, which are 90 days",
+            ),
+        ),
         // It would be another time after a restart.
         base(secret_until(Millis(u64::MAX)), expiry()),
         by(
@@ -771,6 +799,11 @@ fn limits_reached() -> Vec<Case> {
             with_roles,
             assign(JOB, RoleId(roles as u32)),
             limit("roles of an application", roles),
+        ),
+        case(
+            with_secrets.clone(),
+            rotate(JOB, 100, 60),
+            limit("secrets of an application", secrets),
         ),
         case(
             with_secrets,

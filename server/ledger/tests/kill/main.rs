@@ -26,7 +26,8 @@ use writ_core::{
 };
 use writ_ledger::{
     Credential, DataDir, EngineKind, Fault, Held, IssuanceConfig, IssuanceLog, IssuanceRecord,
-    Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, Reserve, open_engine,
+    Ledger, LedgerConfig, LogId, Outcome, RECORD_VERSION, RandomIds, ReplayError, ReplayStore,
+    Reserve, open_engine,
 };
 
 /// One test at a time.
@@ -54,6 +55,7 @@ fn child() {
     match what.as_str() {
         "redb" => change(&data, EngineKind::Redb),
         "sled" => change(&data, EngineKind::Sled),
+        "replays" => present(&data),
         _ => issue(&data),
     }
 }
@@ -125,6 +127,7 @@ fn record(n: u64) -> IssuanceRecord {
             id: "s".into(),
             token: None,
         },
+        exchanged: None,
         as_of: Position(n),
         asked: vec!["courses:read".into(); n as usize % 8],
         granted: Vec::new(),
@@ -164,6 +167,34 @@ fn issue(data: &DataDir) {
             .collect();
         for answer in pending {
             answer.wait().unwrap();
+            n += 1;
+            acknowledge(n);
+        }
+    }
+}
+
+/// While a child lives nothing expires.
+const PRESENTED: Millis = Millis(1_772_528_400_000);
+
+fn replays(data: &DataDir) -> ReplayStore {
+    ReplayStore::open(data, ID, PRESENTED, 1_000_000).unwrap()
+}
+
+fn digest(n: u64) -> [u8; 32] {
+    std::array::from_fn(|at| n.to_be_bytes()[at % 8])
+}
+
+fn present(data: &DataDir) {
+    let store = replays(data);
+    let mut n = store.stats().entries as u64;
+    acknowledge(n);
+    loop {
+        let until = |n: u64| PRESENTED.plus_seconds(1 + n % 3_600);
+        let waiting: Vec<_> = (n..n + 1 + n % 20)
+            .map(|n| store.remember(&digest(n), until(n), PRESENTED).unwrap())
+            .collect();
+        for waiting in waiting {
+            waiting.wait().unwrap();
             n += 1;
             acknowledge(n);
         }
@@ -342,5 +373,19 @@ fn the_issuance_log_loses_nothing_to_30_kills() {
             assert_eq!(log.find(record(n).id).unwrap().unwrap(), record(n));
         }
         next
+    });
+}
+
+#[test]
+fn what_counts_once_is_refused_after_each_of_30_kills() {
+    kill_many("replays", 30, 4, |data| {
+        let store = replays(&data);
+        let found = store.stats().entries as u64;
+        for n in 0..found {
+            let until = PRESENTED.plus_seconds(3_600);
+            let again = store.remember(&digest(n), until, PRESENTED).map(drop);
+            assert_eq!(again, Err(ReplayError::Replayed), "{n} of {found}");
+        }
+        found
     });
 }

@@ -4,12 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use writ_core::testkit;
-use writ_core::{Event, codec};
+use writ_core::{Event, Millis, codec};
 use writ_ledger::archive::{self, ArchiveEngine, Contents};
 use writ_ledger::engine::Entry;
 use writ_ledger::merkle::Tree;
 use writ_ledger::verify::verify;
-use writ_ledger::{Anchor, Blobs, DataDir, Engine, EngineKind, Fault, LogId, open_engine};
+use writ_ledger::{
+    Anchor, Blobs, DataDir, Engine, EngineKind, Fault, LogId, ReplayError, ReplayStore, open_engine,
+};
 
 const ID: LogId = LogId(11);
 
@@ -188,4 +190,61 @@ fn a_damaged_archive_is_refused_and_says_how() {
     assert!(refused.contains("its root is"), "{refused}");
     let none = ArchiveEngine::open(place.path()).unwrap_err().to_string();
     assert!(none.contains("not an archive of Writ"), "{none}");
+}
+
+/// An archive is of any age, and so would be what it says was seen.
+#[test]
+fn what_counts_once_is_in_no_archive_and_an_import_leaves_it_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let from = data(&place.path().join("from"));
+    let engine = full(&from);
+    let remember = |data: &DataDir| {
+        let store = ReplayStore::open(data, ID, Millis(0), 10).unwrap();
+        store
+            .remember(&[7; 32], Millis(9_000), Millis(0))
+            .and_then(writ_ledger::Remembering::wait)
+    };
+    assert_eq!(remember(&from), Ok(()));
+    let to = place.path().join("archive");
+    // With all that an archive can have.
+    let contents = Contents {
+        keys: true,
+        issuances: true,
+    };
+    std::fs::create_dir(from.join("issuance")).unwrap();
+    std::fs::write(from.join("keys.json"), b"{}").unwrap();
+    let made = archive::export(&*engine, &from, &to, contents, |_| {}).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(&to)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.contains(&"events.jsonl".to_owned()), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.contains("replay")),
+        "{names:?}"
+    );
+    let anchor = Anchor {
+        size: made.events,
+        root: made.root,
+        place: "checkpoint".into(),
+    };
+    let report = verify(&*engine, from.path(), &[anchor], |_| {}).unwrap();
+    assert_eq!(report.findings, []);
+
+    for has_one in [false, true] {
+        let into = data(&place.path().join(format!("into {has_one}")));
+        if has_one {
+            assert_eq!(remember(&into), Ok(()));
+        }
+        let store = open_engine(&into, EngineKind::Redb, Some(ID)).unwrap();
+        let imported = archive::import(&to, &into, &*store, |_| {}).unwrap();
+        assert_eq!(imported, made);
+        assert_eq!(into.join("replay.redb").exists(), has_one);
+        let expected = match has_one {
+            true => Err(ReplayError::Replayed),
+            false => Ok(()),
+        };
+        assert_eq!(remember(&into), expected);
+    }
 }

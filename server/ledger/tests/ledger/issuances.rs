@@ -30,6 +30,7 @@ pub fn record(at: u64, n: u64) -> IssuanceRecord {
             id: "s1".into(),
             token: None,
         },
+        exchanged: None,
         as_of: Position(n),
         asked: vec!["courses:read".into(), "courses:publish".into()],
         granted: testkit::scopes(&["courses:publish"]),

@@ -175,6 +175,314 @@ fn changes_read_as_a_person_would_say_them() {
 }
 
 #[test]
+fn changes_of_authentication_read_as_a_person_would_say_them() {
+    use AuthenticationMethod as M;
+    let mut log = Log::base();
+    let by = admin();
+    let mut check = |command: Command, words: &[&str]| {
+        assert_eq!(said(&mut log, &by, command.clone()), words, "{command:?}");
+    };
+    let trust = |keys: IssuerKeys| Command::CreateTrustedIssuer {
+        issuer: parse("https://tokens.example"),
+        name: parse("Builds"),
+        keys,
+        omits_issuer: false,
+    };
+    let key = by_key(7).keys.remove(0);
+    check(
+        trust(IssuerKeys::Discovery),
+        &["trusted issuer https://tokens.example created: name Builds, keys by discovery"],
+    );
+    let change = |name: Option<&str>, keys, omits_issuer| Command::ChangeTrustedIssuer {
+        id: IssuerId(0),
+        name: name.map(parse),
+        keys,
+        omits_issuer,
+    };
+    let uri = IssuerKeys::JwksUri(parse("https://tokens.example/keys"));
+    check(
+        change(Some("Jobs"), Some(uri), Some(true)),
+        &[
+            "trusted issuer https://tokens.example: name Builds → Jobs, keys by discovery → at \
+           https://tokens.example/keys, its tokens must have iss → may lack iss",
+        ],
+    );
+    let named = RegisteredKey {
+        kid: Some("2026".into()),
+        ..key
+    };
+    check(
+        change(None, Some(IssuerKeys::Keys(vec![named.clone()])), None),
+        &["trusted issuer https://tokens.example: keys at https://tokens.example/keys → 2026"],
+    );
+
+    let own = Authentication {
+        methods: vec![M::PrivateKeyJwt, M::TlsClientAuth, M::WorkloadIdentity],
+        keys: vec![named],
+        certificate_subject: Some(CertificateSubject::Dns(parse("job.example"))),
+        certificates: vec![CertificateDigest([0xab; 32])],
+        trust: vec![TrustRule {
+            name: parse("main"),
+            issuer: IssuerId(0),
+            audience: parse("writ"),
+            subject: parse("repo:acme/app:*"),
+            claims: BTreeMap::new(),
+            lifetime_seconds: 600,
+        }],
+        profile: SecurityProfile::Fapi2,
+        ..Authentication::default()
+    };
+    let authenticate = |own: Option<Authentication>| Command::ChangeAuthentication {
+        application: JOB,
+        authentication: own.map(Box::new),
+    };
+    let digest = "ab".repeat(32);
+    check(
+        authenticate(Some(own.clone())),
+        &[&format!(
+            "application Course publishing job: authentication: methods + private_key_jwt, + \
+             tls_client_auth, + workload_identity, - client_secret_basic, - client_secret_post, \
+             keys + 2026, certificates + {digest}, trust + main (repo:acme/app:* of \
+             https://tokens.example), certificate subject - → DNS job.example, security profile \
+             none → fapi2"
+        )],
+    );
+    let mut other = own;
+    other.trust[0].lifetime_seconds = 60;
+    check(
+        authenticate(Some(other)),
+        &[
+            "application Course publishing job: authentication: conditions of trust rules \
+           changed",
+        ],
+    );
+    let elsewhere = Authentication {
+        methods: vec![M::PrivateKeyJwt],
+        jwks_uri: Some(parse("https://job.example/keys")),
+        ..Authentication::default()
+    };
+    check(
+        authenticate(Some(elsewhere)),
+        &[&format!(
+            "application Course publishing job: authentication: methods - tls_client_auth, - \
+             workload_identity, keys - 2026, certificates - {digest}, trust - main \
+             (repo:acme/app:* of https://tokens.example), jwks_uri - → https://job.example/keys, \
+             certificate subject DNS job.example → -, security profile fapi2 → none"
+        )],
+    );
+    check(
+        authenticate(None),
+        &[
+            "application Course publishing job: authentication: methods + client_secret_basic, + \
+           client_secret_post, - private_key_jwt, jwks_uri https://job.example/keys → -",
+        ],
+    );
+    check(
+        Command::RemoveTrustedIssuer { id: IssuerId(0) },
+        &["trusted issuer https://tokens.example removed"],
+    );
+}
+
+#[test]
+fn changes_of_what_bounds_tokens_read_as_a_person_would_say_them() {
+    let mut log = Log::base();
+    let by = admin();
+    let mut check = |command: Command, words: &[&str]| {
+        assert_eq!(said(&mut log, &by, command.clone()), words, "{command:?}");
+    };
+    let quota = |quota| Command::ChangeQuota {
+        application: JOB,
+        quota,
+    };
+    let some = Quota {
+        per_minute: Some(60),
+        per_day: Some(1_000),
+        mode: QuotaMode::Monitor,
+        ..Quota::default()
+    };
+    let enforced = Quota {
+        per_hour: Some(5),
+        ..Quota::default()
+    };
+    for (asked, words) in [
+        (
+            Some(some),
+            "application Course publishing job: quota - → 60 a minute, 1000 a day (monitored)",
+        ),
+        (
+            Some(enforced),
+            "application Course publishing job: quota 60 a minute, 1000 a day (monitored) → 5 an \
+             hour",
+        ),
+        (
+            None,
+            "application Course publishing job: quota 5 an hour → -",
+        ),
+    ] {
+        check(quota(asked), &[words]);
+    }
+    let exchange = |subjects: &[ApplicationId], mode| Command::ChangeExchange {
+        application: JOB,
+        exchange: (!subjects.is_empty()).then(|| TokenExchange {
+            subjects: subjects.to_vec(),
+            mode,
+        }),
+    };
+    for (subjects, mode, words) in [
+        (
+            &[JOB][..],
+            ExchangeMode::Delegation,
+            "application Course publishing job: may exchange tokens of + Course publishing job, by \
+             - → delegation",
+        ),
+        (
+            &[ADMIN, JOB],
+            ExchangeMode::Impersonation,
+            "application Course publishing job: may exchange tokens of + Administrator, by \
+             delegation → impersonation",
+        ),
+        (
+            &[],
+            ExchangeMode::Delegation,
+            "application Course publishing job: may exchange tokens of - Administrator, - Course \
+             publishing job, by impersonation → -",
+        ),
+    ] {
+        check(exchange(subjects, mode), &[words]);
+    }
+    let constraint = |sender_constraint| ApplicationChange {
+        token_settings: Some(TokenSettings {
+            sender_constraint,
+            ..TokenSettings::default()
+        }),
+        ..change_application(JOB)
+    };
+    check(
+        constraint(SenderConstraint::Dpop).into(),
+        &["application Course publishing job: sender constraint none → dpop"],
+    );
+    let put = Command::PutDetailsType {
+        api: COURSES,
+        details_type: details_type("publication"),
+    };
+    check(
+        put,
+        &[
+            "API resource https://courses.example/api: type of authorization details publication \
+           added",
+        ],
+    );
+    let bare = DetailsType {
+        schema: Some(JsonText {
+            json: "true".into(),
+        }),
+        ..details_type("publication")
+    };
+    let put = Command::PutDetailsType {
+        api: COURSES,
+        details_type: bare,
+    };
+    check(
+        put,
+        &[
+            "API resource https://courses.example/api: type of authorization details publication \
+           changed",
+        ],
+    );
+    let grant = "grant of application Course publishing job to https://courses.example/api";
+    check(
+        add_grant(JOB, COURSES, &[]),
+        &[&format!("{grant} added: mode none, scopes none")],
+    );
+    let details = Command::ChangeGrantDetails {
+        application: JOB,
+        api: COURSES,
+        details: vec![parse("publication")],
+    };
+    check(
+        details,
+        &[&format!(
+            "{grant}: types of authorization details + publication"
+        )],
+    );
+    let remove = Command::RemoveDetailsType {
+        api: COURSES,
+        name: parse("publication"),
+        cascade: true,
+    };
+    check(
+        remove,
+        &[
+            &format!("{grant}: types of authorization details - publication"),
+            "API resource https://courses.example/api: type of authorization details publication \
+             removed",
+        ],
+    );
+}
+
+#[test]
+fn a_rotation_says_which_secrets_end_when() {
+    let mut log = Log::base();
+    let rotate = |number, overlap_seconds| Command::RotateSecret {
+        application: JOB,
+        secret: secret(number),
+        overlap_seconds,
+    };
+    let job = "application Course publishing job: secret";
+    let (old, new, last) = (JOB_SECRET, SecretId(7), SecretId(8));
+    let words = said(&mut log, &admin(), rotate(7, 0));
+    let end = log.index.last_at();
+    assert_eq!(
+        words,
+        [
+            format!("{job} {new} added"),
+            format!("{job} {old} expires at {end}"),
+        ]
+    );
+    let words = said(&mut log, &admin(), rotate(8, 60));
+    let end = log.index.last_at().plus_seconds(60);
+    assert_eq!(
+        words,
+        [
+            format!("{job} {last} added"),
+            format!("{job} {new} expires at {end}"),
+            format!("{job} {old} revoked"),
+        ]
+    );
+}
+
+#[test]
+fn what_an_operator_does_to_the_log_itself_is_said() {
+    let mut log = Log::base();
+    let set = |key: &str| Command::SetLogKey { vkey: key.into() };
+    let [one, two] = [
+        "a.example/writ+00000001+AQ==",
+        "a.example/writ+00000002+Ag==",
+    ];
+    let operator = operator();
+    assert_eq!(
+        said(&mut log, &operator, set(one)),
+        [format!("checkpoints are signed by {one}")]
+    );
+    assert_eq!(
+        said(&mut log, &operator, set(two)),
+        [format!("the key of checkpoints: {one} → {two}")]
+    );
+    let accept = Command::AcceptRestore {
+        size: 1_234,
+        root: [0xab; 32],
+    };
+    let root = "ab".repeat(32);
+    assert_eq!(
+        said(&mut log, &operator, accept),
+        [format!(
+            "an older state of the log was accepted in place of one of 1234 events with the root \
+             {root}"
+        )]
+    );
+}
+
+#[test]
 fn before_and_after_are_what_the_admin_api_shows() {
     let mut log = Log::base();
     let [made] = &changes(&mut log, &admin(), create_application(9, "New"))[..] else {
@@ -221,6 +529,37 @@ fn before_and_after_are_what_the_admin_api_shows() {
     assert_eq!((&removed.before, &removed.after), (&secret.after, &None));
     assert_eq!(removed.entity.name.as_deref(), Some("New"));
     assert_eq!(removed.summary, "application New removed");
+}
+
+#[test]
+fn a_trusted_issuer_is_shown_before_and_after() {
+    let mut log = Log::base();
+    let create = Command::CreateTrustedIssuer {
+        issuer: parse("https://tokens.example"),
+        name: parse("Builds"),
+        keys: IssuerKeys::Discovery,
+        omits_issuer: false,
+    };
+    let [made] = &changes(&mut log, &admin(), create)[..] else {
+        panic!("one event");
+    };
+    assert_eq!(
+        (&*made.effect, &*made.entity.kind),
+        ("created", "trusted_issuer")
+    );
+    assert_eq!(made.entity.name.as_deref(), Some("https://tokens.example"));
+    assert_eq!(
+        made.after.as_ref().unwrap()["keys"],
+        serde_json::json!({ "discovery": true })
+    );
+    let remove = Command::RemoveTrustedIssuer { id: IssuerId(0) };
+    let [removed] = &changes(&mut log, &admin(), remove)[..] else {
+        panic!("one event");
+    };
+    assert_eq!(
+        (&removed.before, &*removed.effect),
+        (&made.after, "removed")
+    );
 }
 
 proptest! {

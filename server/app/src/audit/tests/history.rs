@@ -24,7 +24,7 @@ use writ_sandbox::testkit::{honest, hostile, module};
 use writ_sandbox::{Compiler, SandboxConfig};
 
 /// The seed of the long run.
-pub(super) const SEED: u64 = 4;
+pub(super) const SEED: u64 = 6;
 
 /// Reads five facts, loops as often as they and the clock say, denies once in sixteen milliseconds,
 /// and notes the id of the decision.
@@ -525,6 +525,7 @@ impl History {
             source: self.any(&sources),
             user_agent: self.any(&[None, Some("job/1"), Some("caf\u{e9} \"quoted\"\u{1}")]),
             grant_type: GrantType::default(),
+            exchange: None,
             certificate: self.any(&[None, Some(of_digest([7; 32]))]),
             proof: self.one_in(3).then(|| DpopProof {
                 jkt: [9; 32],

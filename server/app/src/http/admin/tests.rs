@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod protection;
 mod time_travel;
 
 use super::super::oauth_error::OAuthError;
@@ -352,12 +353,18 @@ async fn a_secret_is_shown_once_and_works() {
     );
     assert_eq!(
         shown,
-        json!({ "id": secret_id, "created_at": made["created_at"] })
+        json!({
+            "id": secret_id,
+            "created_at": made["created_at"],
+            "last_used_at": world.server.app.now().to_string(),
+            "used": 1,
+        })
     );
     let list = good(&world.get(&format!("{path}/secrets")).await, 200);
     assert_eq!(list, json!({ "items": [shown] }));
     let application = world.get(&path).await;
-    assert_eq!(application.json()["secrets"], json!([shown]));
+    let kept = json!([{ "id": secret_id, "created_at": made["created_at"] }]);
+    assert_eq!(application.json()["secrets"], kept, "use is in no event");
     let log = world.get("/events?limit=200").await;
     assert!(!String::from_utf8_lossy(&log.body).contains(&secret));
 
@@ -393,6 +400,64 @@ async fn a_secret_is_shown_once_and_works() {
     );
     let refused = world.server.token(&job, &[("scope", "courses:read")]).await;
     assert_eq!(refused.status.as_u16(), 401);
+}
+
+#[actix_web::test]
+async fn a_rotation_shows_a_new_secret_and_ends_the_older_ones() {
+    let world = World::new().await;
+    let (path, id) = world.job("Job").await;
+    let secrets = format!("{path}/secrets");
+    let rotate = format!("{path}/rotate-secret");
+    let old = good(&world.post(&secrets, json!({})).await, 201);
+    let key: Headers<'_> = &[("idempotency-key", "rotation")];
+    let answer = world.send("POST", &rotate, key, Value::Null).await;
+    let new = good(&answer, 201);
+    let place = format!("/api/v1{secrets}/{}", text(&new, "id"));
+    assert_eq!(answer.header("location"), place);
+    let again = good(&world.send("POST", &rotate, key, Value::Null).await, 201);
+    assert_eq!((&again["id"], again.get("secret")), (&new["id"], None));
+    assert_eq!(again["code"], "secret_already_shown");
+    let day = world.server.app.now().plus_seconds(86_400).to_string();
+    let ends = world.get(&format!("{secrets}/{}", text(&old, "id"))).await;
+    assert_eq!(good(&ends, 200)["expires_at"], day);
+    let works = async |secret: &Value| {
+        let job = Job {
+            client_id: id.clone(),
+            client_secret: text(secret, "secret"),
+        };
+        let answer = world.server.token(&job, &[("scope", "x")]).await;
+        // It may have nothing; whether it was let in is asked.
+        answer.json()["error"] != "invalid_client"
+    };
+    assert!(works(&old).await && works(&new).await);
+    // At once.
+    let ended = good(
+        &world.post(&rotate, json!({ "overlap_seconds": 0 })).await,
+        201,
+    );
+    assert!(!works(&old).await && !works(&new).await && works(&ended).await);
+    let last = json!({ "overlap_seconds": 60, "expires_at": "2100-01-01T00:00:00Z" });
+    let last = good(&world.post(&rotate, last).await, 201);
+    assert_eq!(last["expires_at"], "2100-01-01T00:00:00.000Z");
+    let left = good(&world.get(&secrets).await, 200);
+    let ids: Vec<&Value> = left["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["id"])
+        .collect();
+    assert_eq!(ids, [&ended["id"], &last["id"]], "what had ended is gone");
+
+    let long = json!({ "overlap_seconds": 7_776_001 });
+    bad(&world.post(&rotate, long).await, 422, "value_invalid");
+    let never = json!({ "expires_at": "2000-01-01T00:00:00Z" });
+    bad(&world.post(&rotate, never).await, 422, "value_invalid");
+    let nobody = "/applications/0000000000000000000000000r/rotate-secret";
+    bad(
+        &world.post(nobody, json!({})).await,
+        404,
+        "application_unknown",
+    );
 }
 
 #[actix_web::test]
@@ -1198,6 +1263,12 @@ fn body_of(operation: &str) -> Value {
     match operation {
         "createApiResource" => json!({ "identifier": "a:b", "name": "x" }),
         "createApplication" | "createRole" => json!({ "name": "x" }),
+        "createTrustedIssuer" => {
+            json!({ "issuer": "https://a.example", "name": "x", "keys": { "discovery": true } })
+        }
+        "putAuthentication" => json!({ "methods": ["client_secret_basic"] }),
+        "putTokenExchange" => json!({ "subjects": [ApplicationId(7).to_string()] }),
+        "putGrantDetails" => json!({ "authorization_details_types": [] }),
         "addGrant" => json!({ "api": "api_1" }),
         "createSigningKey" => json!({ "algorithm": "ES256" }),
         "bindPolicy" => json!({ "policy": "a".repeat(64), "target": "server" }),
@@ -1217,6 +1288,7 @@ async fn every_route_needs_its_token_and_its_scope() {
         let with = match route.path {
             path if path.starts_with("/api-resources") => "api_1",
             path if path.starts_with("/roles") => "role_1",
+            path if path.starts_with("/trusted-issuers") => "issuer_1",
             path if path.starts_with("/policy-bindings") => "binding_1",
             path if path.starts_with("/policies") => DIGEST,
             path if path.contains("/roles/") || path.contains("{api_id}") => "x",
@@ -1224,8 +1296,8 @@ async fn every_route_needs_its_token_and_its_scope() {
         };
         let path = match route.path {
             "/applications/{id}/roles/{role_id}" => format!("/applications/{id}/roles/role_1"),
-            path if path.ends_with("{api_id}") => {
-                format!("/applications/{id}/authorized-apis/api_1")
+            path if path.contains("{api_id}") => {
+                path.replace("{id}", &id).replace("{api_id}", "api_1")
             }
             path => filled(path, with),
         };
@@ -1819,6 +1891,11 @@ async fn repeats_of_everything_that_makes_something() {
         ),
         ("/roles".to_owned(), json!({ "name": "x" }), "id"),
         (
+            "/trusted-issuers".to_owned(),
+            body_of("createTrustedIssuer"),
+            "id",
+        ),
+        (
             "/signing-keys".to_owned(),
             json!({ "algorithm": "ES256" }),
             "kid",
@@ -1992,6 +2069,7 @@ async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
         "/signing-keys",
         "/policies",
         "/policy-bindings",
+        "/trusted-issuers",
     ]
     .map(|list| format!("{list}?limit=200"))
     .into();
@@ -2007,6 +2085,7 @@ async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
             if list == "/applications" {
                 paths.push(format!("{list}/{id}/secrets?"));
                 paths.push(format!("{list}/{id}/authorized-apis?"));
+                paths.push(format!("{list}/{id}/authentication?"));
             }
         }
     }

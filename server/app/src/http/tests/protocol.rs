@@ -71,10 +71,6 @@ async fn rfc_9728_section_2_a_protected_resource_says_what_it_needs() {
         guards: None,
     };
     server.execute(change).await;
-    let details_type = writ_core::testkit::details_type("course_publication");
-    server
-        .execute(Command::PutDetailsType { api, details_type })
-        .await;
     let get = async |id: &str| {
         let uri = format!("/oauth2/protected-resources/{id}");
         server.send(TestRequest::get().uri(&uri)).await
@@ -90,7 +86,6 @@ async fn rfc_9728_section_2_a_protected_resource_says_what_it_needs() {
             "resource_name": name,
             "scopes_supported": ["courses:publish", "courses:read", "courses:write"],
             "bearer_methods_supported": ["header"],
-            "authorization_details_types_supported": ["course_publication"],
             "dpop_bound_access_tokens_required": true,
         })
     );
@@ -100,6 +95,63 @@ async fn rfc_9728_section_2_a_protected_resource_says_what_it_needs() {
             get(unknown).await.status,
             StatusCode::NOT_FOUND,
             "{unknown}"
+        );
+    }
+}
+
+/// The table of the README and the metadata say the same.
+#[actix_web::test]
+async fn the_readme_claims_what_the_metadata_says() {
+    let server = TestServer::new();
+    let request = TestRequest::get().uri("/.well-known/oauth-authorization-server");
+    let document = server.send(request).await.json();
+    let readme = include_str!("../../../../../README.md");
+    let (_, table) = readme.split_once("## What it speaks").unwrap();
+    let (claimed, missing) = table.split_once("Not there yet:").unwrap();
+    let has = |member: &str, value: &str| {
+        let values = document[member].as_array();
+        values.is_some_and(|values| values.iter().any(|one| one == value))
+    };
+    let methods = "token_endpoint_auth_methods_supported";
+    let grants = "grant_types_supported";
+    for (standard, said) in [
+        ("RFC 6749", has(grants, "client_credentials")),
+        ("RFC 7523", has(methods, "private_key_jwt")),
+        (
+            "RFC 7523",
+            has(grants, "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ),
+        ("RFC 8705", has(methods, "tls_client_auth")),
+        ("RFC 8705", has(methods, "self_signed_tls_client_auth")),
+        (
+            "RFC 8705",
+            document["tls_client_certificate_bound_access_tokens"] == true,
+        ),
+        (
+            "RFC 8693",
+            has(grants, "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ),
+        (
+            "RFC 9449",
+            has("dpop_signing_alg_values_supported", "ES256"),
+        ),
+        (
+            "RFC 9701",
+            has("introspection_signing_alg_values_supported", "ES256"),
+        ),
+        (
+            "RFC 9396",
+            document
+                .get("authorization_details_types_supported")
+                .is_some(),
+        ),
+        ("RFC 7591", document.get("registration_endpoint").is_some()),
+    ] {
+        assert_eq!(claimed.contains(standard), said, "{standard}");
+        assert_eq!(
+            missing.split("\n\n").next().unwrap().contains(standard),
+            !said,
+            "{standard}"
         );
     }
 }

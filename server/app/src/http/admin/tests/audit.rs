@@ -581,7 +581,9 @@ async fn an_auditor_reads_everything_and_changes_nothing() {
         "/signing-keys",
         "/policies",
         "/policy-bindings",
+        "/trusted-issuers",
         &path,
+        &format!("{path}/authentication"),
         &format!("{path}/secrets"),
         &format!("{path}/authorized-apis"),
     ] {
@@ -598,6 +600,7 @@ async fn an_auditor_reads_everything_and_changes_nothing() {
             let with = match route.path {
                 path if path.starts_with("/api-resources") => "api_1",
                 path if path.starts_with("/roles") => "role_1",
+                path if path.starts_with("/trusted-issuers") => "issuer_1",
                 path if path.starts_with("/policy-bindings") => "binding_1",
                 path if path.starts_with("/policies") => super::DIGEST,
                 path if path.starts_with("/applications") => &id,

@@ -81,6 +81,13 @@ fn paths(route: &Route, index: &Index, jtis: &[String]) -> Vec<String> {
                 each.map(|(_, scope)| format!("/api-resources/{}/scopes/{}", api.id, scope.name))
             })
             .collect(),
+        "/api-resources/{id}/authorization-details-types/{name}" => apis()
+            .flat_map(|api| {
+                let each = api.details_types.iter();
+                let types = format!("/api-resources/{}/authorization-details-types", api.id);
+                each.map(move |it| format!("{types}/{}", it.name))
+            })
+            .collect(),
         "/applications/{id}/secrets/{secret_id}" => applications()
             .flat_map(|it| {
                 let each = it.secrets.iter();
@@ -100,6 +107,10 @@ fn paths(route: &Route, index: &Index, jtis: &[String]) -> Vec<String> {
             "id",
             index.roles(None).map(|it| it.id.to_string()).collect(),
         ),
+        "/trusted-issuers/{id}" => {
+            let issuers = index.trusted_issuers(None);
+            put("id", issuers.map(|it| it.id.to_string()).collect())
+        }
         "/signing-keys/{kid}" => put("kid", index.keys().map(|it| it.kid.to_string()).collect()),
         path if path.starts_with("/policies/{digest}") => {
             let digests = index.policies().map(|policy| policy.digest.to_string());
@@ -210,6 +221,15 @@ async fn history() -> History {
     let key = made.change("POST", "/signing-keys", key).await;
     let key = format!("/signing-keys/{}", text(&key, "kid"));
 
+    let issuer = json!({ "issuer": "https://a.example", "name": "A",
+                         "keys": { "discovery": true } });
+    let issuer = made.change("POST", "/trusted-issuers", issuer).await;
+    let issuer = format!("/trusted-issuers/{}", text(&issuer, "id"));
+    let details = format!("{COURSES_IN_PATH}/authorization-details-types/pay");
+    let (quota, exchange) = (format!("{path}/quota"), format!("{path}/token-exchange"));
+    let rule = json!({ "name": "r", "issuer": "https://a.example", "audience": "a",
+                       "subject": "s" });
+
     // Everything changes.
     for (method, path, body) in [
         ("PATCH", grant.clone(), json!({ "mode": "rbac" })),
@@ -236,6 +256,20 @@ async fn history() -> History {
             json!({ "description": "C" }),
         ),
         ("PATCH", binding.clone(), json!({ "mode": "enforce" })),
+        ("PATCH", issuer.clone(), json!({ "omits_issuer": true })),
+        ("PUT", details.clone(), json!({ "schema": true })),
+        (
+            "PUT",
+            format!("{grant}/authorization-details-types"),
+            json!({ "authorization_details_types": ["pay"] }),
+        ),
+        ("PUT", quota.clone(), json!({ "per_hour": 5 })),
+        ("PUT", exchange.clone(), json!({ "subjects": [id] })),
+        (
+            "PUT",
+            format!("{path}/authentication"),
+            json!({ "methods": ["workload_identity"], "trust": [rule] }),
+        ),
         (
             "PATCH",
             "/settings".into(),
@@ -250,6 +284,11 @@ async fn history() -> History {
     let secret = format!("{secrets}/{}", text(&secret, "id"));
     for path in [
         secret,
+        quota,
+        exchange,
+        format!("{path}/authentication"),
+        issuer,
+        format!("{details}?cascade=true"),
         format!("{COURSES_IN_PATH}/scopes/c"),
         format!("{path}/roles/{role}"),
         format!("/roles/{role}"),
