@@ -42,6 +42,7 @@ fn sign(c: &mut Criterion) {
             scope: scope.as_str().into(),
             act: None,
             cnf: None,
+            authorization_details: None,
             more: serde_json::Map::new(),
         };
         group.bench_function(BenchmarkId::from_parameter(algorithm), |b| {

@@ -128,6 +128,7 @@ impl World {
             exchange: None,
             certificate: None,
             proof: None,
+            details: None,
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         }
     }

@@ -99,6 +99,28 @@ pub struct Secret {
     /// When it stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// When it was last used, within a minute; absent when it was not, and in answers as of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
+    /// How often it was used; absent like `last_used_at`. Tokens are in the issuances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    /// Whether a younger secret works that is to take its place. Absent when none does, and in answers
+    /// as of the past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
+}
+
+/// The use of a credential of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialUse {
+    /// Which one, as issuances have it: a secret's id, the thumbprint of a key or of a certificate,
+    /// the name of a trust rule.
+    pub credential: String,
+    /// How often it was used.
+    pub used: u64,
+    /// When it was last used.
+    pub last_used_at: String,
 }
 
 /// A secret that was just made.

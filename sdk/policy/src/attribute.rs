@@ -15,6 +15,9 @@ pub const TLS_CLIENT_CERT_SHA256: &str = "tls.client_cert.sha256";
 /// How the application authenticated, as text: `client_secret_basic`, `client_secret_post`,
 /// `private_key_jwt`, ..
 pub const AUTH_METHOD: &str = "auth.method";
+/// The authorization details that the token will have (RFC 9396), as JSON text: an array of objects,
+/// each of which fits the schema of its `type`. Not known when none were asked for.
+pub const REQUEST_AUTHORIZATION_DETAILS: &str = "request.authorization_details";
 /// The hour in UTC, 0 to 23. All of `time.*` is derived from `request.at`.
 pub const TIME_HOUR: &str = "time.hour";
 /// The minute of the hour, 0 to 59.
@@ -25,10 +28,11 @@ pub const TIME_WEEKDAY: &str = "time.weekday";
 pub const TIME_DATE: &str = "time.date";
 
 /// All of them.
-pub const ALL: [&str; 8] = [
+pub const ALL: [&str; 9] = [
     AUTH_METHOD,
     HTTP_USER_AGENT,
     NET_IP,
+    REQUEST_AUTHORIZATION_DETAILS,
     TIME_DATE,
     TIME_HOUR,
     TIME_MINUTE,

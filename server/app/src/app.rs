@@ -2,6 +2,7 @@
 //! made once, by `bootstrap.rs`, and shared.
 
 use crate::admin::Streams;
+use crate::authorization_details::Schemas;
 use crate::client_certificate::ClientAuthorities;
 use crate::clock::{Clock, Ids, Random};
 use crate::config::Issuer;
@@ -11,8 +12,10 @@ use crate::keys::{KeyFault, KeyRing, Signer, generate};
 use crate::keys_of_others::KeysOfOthers;
 use crate::net::TrustedProxies;
 use crate::policies::Policies;
+use crate::quota::{FailureBudget, Quotas};
 use crate::telemetry::{CommandOutcome, Entity, Metrics, carried_blocking};
 use crate::token::{self, TokenFault, ValidatedToken};
+use crate::usage::Usage;
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +64,14 @@ pub struct App {
     pub client_ca: Arc<ClientAuthorities>,
     /// What counts once.
     pub once: ReplayStore,
+    /// The schemas of types of authorization details, compiled.
+    pub details_schemas: Schemas,
+    /// How many tokens applications have taken.
+    pub quotas: Quotas,
+    /// How often somebody failed to authenticate lately.
+    pub failure_budget: FailureBudget,
+    /// When credentials were last used.
+    pub usage: Usage,
     /// Nonces for DPoP proofs.
     pub nonces: Nonces,
     /// The keys of applications and trusted issuers.
@@ -86,8 +97,8 @@ pub struct App {
     pub(crate) lost_seen: AtomicU64,
     /// One at a time, so that an older ring never replaces a newer one.
     pub(crate) refreshing: Mutex<()>,
-    /// Holds the lock of the data directory as long as the server lives.
-    pub(crate) _data: DataDir,
+    /// The data directory: its lock is held as long as the server lives.
+    pub(crate) data: DataDir,
 }
 
 /// The name of the log's own key in the key store. No kid has a slash.
@@ -365,6 +376,9 @@ impl App {
         self.checkpoint();
         self.issuances.close();
         self.once.close();
+        if let Err(fault) = self.usage.write(&self.data, self.now(), true) {
+            tracing::error!(%fault, "when credentials were last used is not written");
+        }
         if let Err(fault) = failures::write(self, Written::All) {
             tracing::error!(%fault, "counts of authentication failures are lost");
         }

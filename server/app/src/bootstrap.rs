@@ -6,6 +6,7 @@ mod log_key;
 
 use crate::admin::Streams;
 use crate::app::{App, ExecuteError, make_and_seal};
+use crate::authorization_details::Schemas;
 use crate::client_certificate::{AuthoritiesError, ClientAuthorities};
 use crate::clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 use crate::config::{Config, Engine, Issuer};
@@ -17,7 +18,9 @@ use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::keys_of_others::KeysOfOthers;
 use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
+use crate::quota::{FailureBudget, Quotas};
 use crate::telemetry::Metrics;
+use crate::usage::{self, Usage};
 use arc_swap::ArcSwap;
 use log_key::{LogKey, anchors, checkpoints};
 use std::path::{Path, PathBuf};
@@ -461,6 +464,10 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
             config.tls.client_crl_file.as_deref(),
         )?),
         once,
+        details_schemas: Schemas::default(),
+        quotas: Quotas::default(),
+        failure_budget: FailureBudget::default(),
+        usage: Usage::restore(&data.join(usage::FILE)),
         nonces: Nonces::new(&MasterKey::derive(master_key.expose(), "writ dpop nonce 1")),
         keys_of_others: KeysOfOthers::new(&config.outbound, Arc::clone(&clock)),
         clock,
@@ -475,7 +482,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         in_flight: AtomicUsize::new(0),
         lost_seen: AtomicU64::new(0),
         refreshing: Mutex::new(()),
-        _data: data,
+        data,
     };
     replace_lost_keys(&app)?;
     app.forget_stray_keys();

@@ -97,15 +97,20 @@ pub fn looks_like_secret(text: &str) -> bool {
 /// nearly a secret.
 #[must_use]
 pub fn hides_secret(text: &str) -> bool {
+    // `{"` in base64: what every JWT and JWE begins with.
+    hides_own_secret(text) || text.contains("eyJ")
+}
+
+/// The same for a secret of ours alone.
+#[must_use]
+pub fn hides_own_secret(text: &str) -> bool {
     // Half of the random part is more than anybody should learn.
     const TOO_MUCH: usize = RANDOM_CHARS / 2;
     let base64url = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_';
-    let secret = text.match_indices(SECRET_PREFIX).any(|(at, prefix)| {
+    text.match_indices(SECRET_PREFIX).any(|(at, prefix)| {
         let rest = &text.as_bytes()[at + prefix.len()..];
         rest.iter().take_while(|b| base64url(b)).count() >= TOO_MUCH
-    });
-    // `{"` in base64: what every JWT and JWE begins with.
-    secret || text.contains("eyJ")
+    })
 }
 
 /// CRC-32 as in zip and PNG (ISO 3309), bit by bit: speed is no matter here.

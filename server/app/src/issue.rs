@@ -76,6 +76,7 @@ mod grant;
 mod judge;
 pub mod panel;
 mod record;
+mod reserve;
 mod sign;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -84,7 +85,7 @@ pub use authenticate::{
     AuthenticatedApplication, Caller, PresentedCredentials, Spent, authenticate,
 };
 pub use entitle::{Entitlement, Holds, entitle};
-pub use error::{EXCHANGE_INVALID, IssueError, PROOF_REPLAYED, denial_code, objection_code};
+pub use error::{IssueError, denial_code, is_by_rules, objection_code};
 pub use exchange::{Exchange, PresentedExchange};
 pub use grant::GrantType;
 pub use judge::{Judged, NotPermitted, Permit, judge};
@@ -93,8 +94,10 @@ pub use record::{RecordedToken, record};
 pub use sign::{SignedToken, TokenAnswer, sign};
 
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::client_certificate::ClientCertificate;
 use crate::dpop::DpopProof;
+use crate::quota::Reservation;
 use facts::Facts;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -111,6 +114,8 @@ pub struct Request<'a> {
     pub credentials: PresentedCredentials<'a>,
     /// What it asks for.
     pub ask: Ask<'a>,
+    /// The authorization details it asks for; their types are in `ask`.
+    pub details: Option<AuthorizationDetails>,
     /// Where it calls from, by the trusted proxies' word.
     pub source: IpAddr,
     /// The header `User-Agent`, as far as it is text.
@@ -131,6 +136,7 @@ impl Request<'_> {
             user_agent: self.user_agent,
             ip: Some(self.source),
             client_cert: self.certificate.as_ref().map(|it| *it.sha256()),
+            authorization_details: self.details.as_ref().map(AuthorizationDetails::json),
         }
     }
 
@@ -175,11 +181,14 @@ async fn attempts(
     request: &Request<'_>,
     spent: &mut Spent,
 ) -> Result<TokenAnswer, IssueError> {
+    // One token counts, however often the path runs for it.
+    let mut reservation = None;
     for attempt in 1..=ATTEMPTS {
         let index = app.index();
         let application = authenticate(app, &index, request.caller()).await?;
         if attempt == 1 {
             spend(app, &index, &application, request, spent).await?;
+            application.used(app);
         }
         let exchange = match exchange(app, &application, request) {
             Ok(exchange) => exchange,
@@ -188,7 +197,15 @@ async fn attempts(
                 return Err(error);
             }
         };
-        let recorded = match decide(app, &index, &application, request, exchange.clone()) {
+        let decided = decide(
+            app,
+            &index,
+            &application,
+            request,
+            exchange.clone(),
+            &mut reservation,
+        );
+        let recorded = match decided {
             Ok(signed) => record(app, request, signed).await?,
             // What was bound when this began is not any more, and was forgotten: not a trouble.
             Err(error)
@@ -209,6 +226,9 @@ async fn attempts(
         // told that a revocation is in force must not see a token leave afterwards.
         if recorded.still_stands(&app.index(), &app.ring(), app.now()) {
             app.metrics.token_issued(recorded.algorithm());
+            if let Some(reservation) = reservation {
+                reservation.keep();
+            }
             return Ok(recorded.into_answer());
         }
         recorded.withdraw(app, request).await?;
@@ -249,20 +269,19 @@ fn exchange(
         .transpose()
 }
 
-fn decide(
-    app: &App,
+fn decide<'a>(
+    app: &'a App,
     index: &writ_core::Index,
     application: &AuthenticatedApplication,
     request: &Request<'_>,
     exchange: Option<Exchange>,
+    reservation: &mut Option<Reservation<'a>>,
 ) -> Result<SignedToken, IssueError> {
-    let entitlement = entitle(
-        index,
-        application.clone(),
-        request.ask,
-        request.holds(),
-        exchange,
-    )?;
+    let entitlement = entitle(app, index, application.clone(), request, exchange)?;
+    // Before policies are asked, which is what costs; a denial of theirs gives it back.
+    if reservation.is_none() {
+        *reservation = reserve::reserve(app, application)?;
+    }
     let permit = judge(app, entitlement, request)?;
     sign(app, permit)
 }

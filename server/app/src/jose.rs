@@ -6,7 +6,7 @@
 //! mean is decided here, in `assertion.rs` and in `dpop.rs`. The rules are those of RFC 7515 (JWS,
 //! compact form), RFC 7517 (JWK), RFC 7519 (JWT) and RFC 8725 (best practices).
 
-mod json;
+pub(crate) mod json;
 mod key;
 #[cfg(test)]
 pub(crate) mod mint;

@@ -31,6 +31,7 @@ pub async fn checkpoint(app: &Arc<App>) {
 /// Looks once and does what is due. What fails is logged and tried again next time.
 pub async fn run_once(app: &Arc<App>) {
     write_failures(app).await;
+    write_usage(app).await;
     if !app.ledger.is_healthy() {
         return;
     }
@@ -73,6 +74,36 @@ async fn write_failures(app: &Arc<App>) {
         Ok(Ok(())) => {}
         Ok(Err(fault)) => tracing::error!(%fault, "counts of authentication failures are lost"),
         Err(error) => tracing::error!(%error, "authentication failures could not be written"),
+    }
+}
+
+/// Most superseded secrets that are named at a time.
+const NAMED: usize = 20;
+
+/// Forgets what quotas need no more, says which superseded secrets are in use, and writes when
+/// credentials were last used.
+async fn write_usage(app: &Arc<App>) {
+    let writing = Arc::clone(app);
+    let work = move || {
+        let (app, now, index) = (&writing, writing.now(), writing.index());
+        app.quotas.tidy(&index, now);
+        let superseded = app.usage.superseded(&index, now);
+        app.metrics.superseded_secrets(superseded.len());
+        for one in superseded.iter().filter(|one| one.say).take(NAMED) {
+            tracing::warn!(
+                application = %one.application,
+                secret = %one.secret,
+                successor = %one.successor,
+                last_used_at = %one.last,
+                "a superseded secret is still in use"
+            );
+        }
+        app.usage.write(&app.data, now, false)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::error!(%fault, "when credentials were last used is not written"),
+        Err(error) => tracing::error!(%error, "the use of credentials could not be looked at"),
     }
 }
 

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
-use writ_core::{Algorithm, PolicyMode, Position};
+use writ_core::{Algorithm, PolicyMode, Position, QuotaMode};
 use writ_sandbox::Decision;
 
 use crate::clock::Random;
@@ -415,6 +415,9 @@ pub struct Metrics {
     tokens_issued: Vec<Counter>,
     token_errors: Vec<Counter>,
     admin_commands: Vec<Counter>,
+    quotas_used_up: Vec<Counter>,
+    authentications_refused: Counter,
+    superseded_secrets: Gauge,
     policy_verdicts: Vec<Counter>,
     policy_shadow_verdicts: Vec<Counter>,
     policy_seconds: Histogram,
@@ -503,6 +506,13 @@ impl Metrics {
             outcomes,
         );
 
+        let quotas_used_up = counters(
+            &mut registry,
+            "quotas_used_up",
+            "Token requests over a quota, by what happens then",
+            [("mode", "enforce"), ("mode", "monitor")],
+        );
+
         let verdicts = || {
             let answers = PolicyAnswer::ALL.iter();
             answers.map(|answer| (PolicyAnswer::LABEL, answer.as_str()))
@@ -554,6 +564,10 @@ impl Metrics {
             "policies_unavailable",
             "Bindings whose policy cannot be asked; those that are enforced refuse their tokens",
         );
+        let superseded_secrets = gauge(
+            "superseded_secrets_in_use",
+            "Secrets used within a day though a younger one was there to take their place",
+        );
         let sandboxes_in_use = gauge("policy_sandboxes_in_use", "Verdicts being made");
         let issuance_waiting = gauge("issuance_waiting", "Records waiting for their commit");
         let writer_healthy = gauge("writer_healthy", "1 while the admin log takes commands");
@@ -567,6 +581,10 @@ impl Metrics {
         };
         let issuance_records = counter("issuance_records", "Issuance records made durable");
         let issuance_lost = counter("issuance_records_lost", "Records lost in buffered mode");
+        let authentications_refused = counter(
+            "authentications_refused",
+            "Client authentications that were not looked at after too many failures",
+        );
         let mut timer = |name: &str, help: &str| {
             let histogram = histogram();
             registry.register(name, help, histogram.clone());
@@ -603,6 +621,9 @@ impl Metrics {
             tokens_issued,
             token_errors,
             admin_commands,
+            quotas_used_up,
+            authentications_refused,
+            superseded_secrets,
             policy_verdicts,
             policy_shadow_verdicts,
             policy_seconds,
@@ -648,6 +669,28 @@ impl Metrics {
         if let Some(counter) = self.token_errors.get(code as usize) {
             counter.inc();
         }
+    }
+
+    /// A token was asked for that is over the quota of its application.
+    pub fn quota_used_up(&self, mode: QuotaMode) {
+        let at = match mode {
+            QuotaMode::Enforce => 0,
+            QuotaMode::Monitor => 1,
+        };
+        if let Some(counter) = self.quotas_used_up.get(at) {
+            counter.inc();
+        }
+    }
+
+    /// An authentication was not looked at.
+    pub fn authentication_refused(&self) {
+        self.authentications_refused.inc();
+    }
+
+    /// How many secrets are in use though they are superseded.
+    pub fn superseded_secrets(&self, secrets: usize) {
+        let secrets = i64::try_from(secrets).unwrap_or(i64::MAX);
+        self.superseded_secrets.set(secrets);
     }
 
     /// A command was decided, or failed.

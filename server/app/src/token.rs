@@ -37,6 +37,9 @@ pub struct Claims<'a> {
     /// What it is bound to (RFC 7800 §3.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+    /// What was granted in finer words than scopes (RFC 9396 §9.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<Cow<'a, [serde_json::Value]>>,
     /// What policies added, by name. None of these is a claim above.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -230,8 +233,9 @@ impl ValidatedToken {
     }
 }
 
-/// Longest token that is looked at, in bytes: more than all limits of a request together can make.
-const TOKEN_BYTES_MAX: usize = 48 * 1024;
+/// Longest token that is looked at, in bytes: more than all limits of a request together can make,
+/// and with room beside it in a form.
+const TOKEN_BYTES_MAX: usize = 62 * 1024;
 /// How far the clock may have been set back since a token was made.
 const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
 
@@ -371,6 +375,7 @@ mod tests {
                     exchange: None,
                     certificate: None,
                     proof: None,
+                    details: None,
                     traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 };
                 let answer = issue(&server.app, &request).await.unwrap();

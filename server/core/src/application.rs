@@ -302,6 +302,17 @@ impl Application {
         methods.filter(move |method| !method.uses_secret() || (has_secret && !strict))
     }
 
+    /// The secret that is there to take the place of another one: of those that were made later and
+    /// work, the first.
+    #[must_use]
+    pub fn successor(&self, secret: &Secret, now: Millis) -> Option<&Secret> {
+        let age = |secret: &Secret| (secret.created_at, secret.id);
+        let later = self.secrets.iter().filter(|one| age(one) > age(secret));
+        later
+            .filter(|one| one.is_valid(now))
+            .min_by_key(|one| age(one))
+    }
+
     /// Looks for the secret with this digest. Every secret is compared, each in constant time, so
     /// the time taken tells nothing about them.
     #[must_use]

@@ -173,6 +173,11 @@ impl Index {
         self.apis.get(self.details_types.get(name)?)
     }
 
+    /// The names of all types of authorization details, sorted.
+    pub fn details_types(&self) -> impl Iterator<Item = &DetailsTypeName> {
+        self.details_types.keys()
+    }
+
     /// A trusted issuer.
     #[must_use]
     pub fn trusted_issuer(&self, id: IssuerId) -> Option<&Arc<TrustedIssuer>> {

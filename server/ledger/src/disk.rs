@@ -91,6 +91,15 @@ impl DataDir {
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+
+    /// Writes a whole small file in it, so that after a power cut there is either the old one or the
+    /// new one.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the old one is there.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+        replace_file(&self.join(name), bytes)
+    }
 }
 
 /// Not every file in a data directory has a mode of our making (sled, backups put back by hand): the

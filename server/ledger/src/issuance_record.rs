@@ -44,6 +44,14 @@ pub struct IssuanceRecord {
     /// The API resources that were asked for (RFC 8707), as they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Box<str>>,
+    /// The types of authorization details that were asked for (RFC 9396), as they came: where it was
+    /// not found out that the details fit them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details_types: Vec<Box<str>>,
+    /// The authorization details that were asked for and fit their types: what policies were told, and
+    /// what is in the token if there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<serde_json::Value>,
     /// What the request proved to hold, so that its token could be bound to it.
     #[serde(default, skip_serializing_if = "Held::is_empty")]
     pub held: Held,
@@ -61,7 +69,7 @@ pub struct IssuanceRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Box<str>>,
     /// The attributes of that request which nothing else here says: those the policies read, but
-    /// for `time.*` and `auth.method`.
+    /// for `time.*`, `auth.method` and `request.authorization_details`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
     /// The fingerprint of the engine that ran the policies.
@@ -244,6 +252,8 @@ mod tests {
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000001","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_basic","id":"00000000000000000000000009"},"as_of":41,"asked":["courses:publish"],"granted":["courses:publish"],"resources":["https://courses.example/api"],"address":"192.0.2.7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","kid":"k1","alg":"ES256","exp":"2025-11-25T09:15:00.000Z","outcome":"granted"}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000002","at":"2025-11-25T09:00:00.003Z","clock":"2025-11-25T08:00:00.000Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":0,"policies":[{"binding":"b1","policy":"aa","settings":"bb","verdict":{"permit":{"scopes":["a"],"lifetime":60,"claims":{"tier":"gold"}}},"notes":[{"name":"n","text":"t"}],"fuel":7},{"binding":"b2","policy":"aa","settings":"bb","shadow":true,"verdict":{"deny":{"code":"hours","reason":"weekend","description":"not now"}},"fuel":0},{"binding":"b3","policy":"aa","settings":"bb","verdict":{"fault":{"code":"out_of_fuel","reason":"out of fuel"}},"fuel":9}],"input":"cc","attributes":{"hour":9},"engine":"e1","outcome":{"denied":{"reason":"policy_denied"}}}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000004","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","credential":{"method":"workload_identity","id":"ci","token":{"issuer":"https://ci.example","subject":"repo:acme/app","jti":"1"}},"exchanged":{"jti":"019ab9e5-7c43-7000-8000-000000000009","subject":"00000000000000000000000008","audience":["https://courses.example/api"],"scopes":["courses:read"],"remaining_seconds":60,"bound":true,"actors":["00000000000000000000000009"]},"as_of":41,"held":{"jkt":"AA","x5t#S256":"BB"},"binding":"dpop","outcome":"granted"}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000005","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":41,"authorization_details":[{"type":"payment_initiation","actions":["initiate"],"instructedAmount":{"amount":"123.50","currency":"EUR"}}],"outcome":"granted"}"#,
+            r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000006","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"private_key_jwt","id":"key-1"},"as_of":41,"details_types":["payment_initiation","[redacted]"],"outcome":{"denied":{"reason":"details_unauthorized"}}}"#,
             r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000003","at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007","credential":{"method":"client_secret_post","id":"x"},"as_of":0,"outcome":{"fault":{"reason":"no key"}}}"#,
         ] {
             let record: IssuanceRecord = serde_json::from_str(text).unwrap();

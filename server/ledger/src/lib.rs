@@ -23,6 +23,7 @@
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/failures.redb            how many authentication failures there were, by the minute; bounded
+//! D/usage.jsonl              when credentials were last used; written by the server, nothing rests on it
 //! D/replay.redb              digests of what may be presented once, until it expires; in no archive
 //! D/blobs/ab/cdef…           policy modules by SHA-256
 //! D/keys.json                private keys, sealed under the master key; can forget

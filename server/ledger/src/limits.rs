@@ -30,8 +30,9 @@ pub const PROGRESS_EVERY: u64 = 65_536;
 pub const ADMIN_CACHE_BYTES: usize = 4 << 20;
 /// Memory for cached pages of each open issuance file.
 pub const ISSUANCE_CACHE_BYTES: usize = 4 << 20;
-/// Largest issuance record, in bytes: what 100 scopes, 16 resources and some policies need.
-pub const ISSUANCE_RECORD_BYTES: usize = 60 * 1024;
+/// Largest issuance record, in bytes: what 100 scopes, 16 resources, 16 KiB of authorization details
+/// and some policies need.
+pub const ISSUANCE_RECORD_BYTES: usize = 80 * 1024;
 /// Most records in one frame of the issuance log.
 pub const FRAME_RECORDS: usize = 4_096;
 /// Most bytes of records in one frame.

@@ -6,10 +6,11 @@ use super::change::{change as execute, expect_there, version};
 use super::read::index as read;
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
+use crate::authorization_details::Schema;
 use serde_json::Value;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{Command, DetailsType, DetailsTypeName, Entity, JsonText, limits};
+use writ_core::{Command, DetailsType, DetailsTypeName, Entity, JsonText};
 
 pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
@@ -58,21 +59,15 @@ pub(super) async fn remove(app: Arc<App>, call: Call) -> Outcome {
     Answer::empty().at(receipt.position())
 }
 
-/// A JSON Schema as it is kept: an object or a boolean (JSON Schema Core 2020-12 §4.3).
+/// A JSON Schema as it is kept: one that can be applied (`authorization_details/schema.rs`).
 fn check_schema(given: &Value) -> Result<JsonText, Failure> {
-    let wrong = |expected: String| Failure::Value {
-        member: "schema".to_owned(),
-        expected,
-    };
-    if !given.is_object() && !given.is_boolean() {
-        let expected = "must be a JSON Schema: an object, or a boolean";
-        return Err(wrong(expected.to_owned()));
-    }
     let json = given.to_string();
-    let most = limits::DETAILS_SCHEMA_BYTES;
-    match json.len() > most {
-        true => Err(wrong(format!("at most {most} bytes"))),
-        false => Ok(JsonText { json: json.into() }),
+    match Schema::compile(&json) {
+        Ok(_) => Ok(JsonText { json: json.into() }),
+        Err(fault) => Err(Failure::Value {
+            member: "schema".to_owned(),
+            expected: fault.to_string(),
+        }),
     }
 }
 

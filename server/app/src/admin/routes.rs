@@ -567,10 +567,15 @@ fn secret_and_grant_routes() -> Vec<Route> {
         .may_take::<api::RotateSecret>()
         .answers::<api::NewSecret>(),
         route!(Get "/applications/{id}/secrets/{secret_id}" "getSecret" read, READ, 200,
-            secrets::show, "Shows when a secret was made and when it expires")
+            secrets::show, "Shows when a secret was made, when it expires and when it was last used")
         .answers::<api::Secret>(),
         route!(Delete "/applications/{id}/secrets/{secret_id}" "revokeSecret" secrets, CHANGE, 204,
             secrets::remove, "Revokes a secret"),
+        route!(Get "/applications/{id}/credentials" "listCredentialUses" read, Kind::Live, 200,
+            secrets::uses, "Lists which credentials an application uses: secrets, keys, \
+             certificates, trust rules, and when it did last")
+        .query(&[LIMIT, AFTER])
+        .answers::<api::Page<api::CredentialUse>>(),
         route!(Get "/applications/{id}/authorized-apis" "listGrants" read, READ, 200, grants::list,
             "Lists the API resources that an application is authorized to")
         .query(&[LIMIT, AFTER])

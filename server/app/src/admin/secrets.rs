@@ -9,9 +9,10 @@ use super::read::index as read;
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use crate::credentials;
+use crate::usage::Used;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{Application, Command, Entity, NewSecret, Secret, SecretId};
+use writ_core::{Application, Command, Entity, Millis, NewSecret, Secret, SecretId};
 use writ_ledger::Receipt;
 
 /// `code` where the secret of an earlier call is not shown again.
@@ -25,6 +26,7 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let after: Option<SecretId> = after(&call)?;
     let mut secrets: Vec<&Secret> = application.secrets.iter().collect();
     secrets.sort_unstable_by_key(|secret| secret.id);
+    let uses = Uses::of(&app, &call, application);
     let rest = secrets
         .into_iter()
         .filter(|secret| after.is_none_or(|after| secret.id > after));
@@ -33,7 +35,7 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
         limit(&call)?,
         |_| true,
         |secret| secret.id.to_string(),
-        |secret| view(secret),
+        |secret| uses.view(secret),
     );
     Answer::json(&found).from(&index)
 }
@@ -82,6 +84,7 @@ fn added(call: &Call, receipt: &Receipt, secret: &credentials::Secret) -> Outcom
         id: shown_id,
         created_at,
         expires_at,
+        ..
     } = view(stored(application, secret_id).ok_or(Failure::Gone)?);
     // Only the call that made it can show it: nobody else ever had it.
     let mine = receipt.repeat.is_none();
@@ -102,7 +105,7 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let secret = stored(application, secret_id(&call)?).ok_or_else(|| unknown(&call))?;
-    Answer::json(&view(secret))
+    Answer::json(&Uses::of(&app, &call, application).view(secret))
         .version(application.version)
         .from(&index)
 }
@@ -129,11 +132,67 @@ fn unknown(call: &Call) -> Failure {
     Failure::unknown("secret_unknown", "secret", call.param("secret_id"))
 }
 
+/// `/applications/{id}/credentials`: which of its credentials an application uses.
+pub(super) async fn uses(app: Arc<App>, call: Call) -> Outcome {
+    let index = app.index();
+    let application = find(&call, &index)?;
+    let after: Option<String> = after(&call)?;
+    let mut uses = app.usage.of(application.id);
+    uses.sort_unstable_by(|one, other| one.credential.cmp(&other.credential));
+    let rest = uses.iter().filter(|one| {
+        let after = after.as_deref();
+        after.is_none_or(|after| *one.credential > *after)
+    });
+    let found = page(
+        rest,
+        limit(&call)?,
+        |_| true,
+        |one| one.credential.to_string(),
+        |one| api::CredentialUse {
+            credential: one.credential.to_string(),
+            used: one.count,
+            last_used_at: one.last.to_string(),
+        },
+    );
+    Answer::json(&found).from(&index)
+}
+
+/// How the secrets of an application are used. The past does not know: it is not in the log.
+struct Uses<'a> {
+    application: &'a Application,
+    /// Nothing when the past is asked about.
+    now: Option<(Millis, Vec<Used>)>,
+}
+
+impl<'a> Uses<'a> {
+    fn of(app: &App, call: &Call, application: &'a Application) -> Self {
+        let now = || (app.now(), app.usage.of(application.id));
+        Self {
+            application,
+            now: call.as_of.is_none().then(now),
+        }
+    }
+
+    fn view(&self, secret: &Secret) -> api::Secret {
+        let mut shown = view(secret);
+        if let Some((now, uses)) = &self.now {
+            let used = uses.iter().find(|one| *one.credential == *shown.id);
+            shown.last_used_at = used.map(|used| used.last.to_string());
+            shown.used = used.map(|used| used.count);
+            shown.superseded = self.application.successor(secret, *now).is_some();
+        }
+        shown
+    }
+}
+
 /// A secret as it is shown: without itself.
 pub(super) fn view(secret: &Secret) -> api::Secret {
     api::Secret {
         id: secret.id.to_string(),
         created_at: secret.created_at.to_string(),
         expires_at: secret.expires_at.map(|at| at.to_string()),
+        last_used_at: None,
+        used: None,
+        superseded: false,
     }
 }

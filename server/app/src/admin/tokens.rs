@@ -161,6 +161,9 @@ impl GivenFacts {
                     let expected = "must be a SHA-256 in base64url without padding";
                     facts.client_cert = Some(digest.ok_or_else(|| wrong(expected))?);
                 }
+                Some(Fact::RequestAuthorizationDetails) => {
+                    return Err(wrong("cannot be previewed"));
+                }
                 Some(Fact::TimeDate | Fact::TimeHour | Fact::TimeMinute | Fact::TimeWeekday) => {
                     return Err(wrong(
                         "follows from the time: leave it out, or ask as of then",
@@ -178,6 +181,7 @@ impl GivenFacts {
             user_agent: self.user_agent.as_deref(),
             ip: self.ip,
             client_cert: self.client_cert,
+            authorization_details: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One recorded decision, made again: what was asked is in the record, what it rested on in the index
 //! as of its position, and the policies are the recorded modules. No clock is looked at.
 
+use crate::authorization_details::AuthorizationDetails;
 use crate::issue::GrantType;
 use crate::issue::exchange::with_subject;
 use crate::issue::facts::{Fact, Facts};
@@ -26,6 +27,7 @@ pub(super) const REDACTED: &str = "[redacted]";
 pub(super) struct Asked {
     scope: Option<String>,
     resources: Vec<Box<str>>,
+    details: Vec<Box<str>>,
     /// Something of it was not kept.
     pub redacted: bool,
 }
@@ -35,6 +37,12 @@ impl Asked {
     /// where the record says that there was one that is none.
     pub fn of(record: &IssuanceRecord) -> Self {
         let all = record.asked.iter().chain(&record.resources);
+        let all = all.chain(&record.details_types);
+        let fitting = AuthorizationDetails::of_record(&record.authorization_details);
+        let types = |details: AuthorizationDetails| {
+            let types = details.types().into_iter();
+            types.map(Into::into).collect()
+        };
         let malformed =
             matches!(&record.outcome, Outcome::Denied { reason } if **reason == *"scope_malformed");
         let scopes = record.asked.iter().map(|text| match &**text {
@@ -45,6 +53,7 @@ impl Asked {
         Self {
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
             resources: record.resources.clone(),
+            details: fitting.map_or_else(|| record.details_types.clone(), types),
             redacted: all.into_iter().any(|text| **text == *REDACTED),
         }
     }
@@ -56,6 +65,7 @@ pub(super) struct RecordedFacts {
     user_agent: Option<String>,
     pub ip: Option<IpAddr>,
     client_cert: Option<[u8; 32]>,
+    details: Option<AuthorizationDetails>,
 }
 
 impl RecordedFacts {
@@ -72,6 +82,7 @@ impl RecordedFacts {
             client_cert: digest
                 .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
                 .and_then(|bytes| bytes.try_into().ok()),
+            details: AuthorizationDetails::of_record(&record.authorization_details),
         }
     }
 
@@ -81,6 +92,7 @@ impl RecordedFacts {
             user_agent: self.user_agent.as_deref(),
             ip: self.ip,
             client_cert: self.client_cert,
+            authorization_details: self.details.as_ref().map(AuthorizationDetails::json),
         }
     }
 }
@@ -137,14 +149,15 @@ pub(super) fn entitle(
     asked: &Asked,
 ) -> Result<Entitled, Denial> {
     let resources: Vec<&str> = asked.resources.iter().map(AsRef::as_ref).collect();
+    let details: Vec<&str> = asked.details.iter().map(AsRef::as_ref).collect();
     let ask = Ask {
         scope: asked.scope.as_deref(),
         resources: &resources,
+        details: &details,
         binds: Binds {
             dpop: record.held.jkt.is_some(),
             certificate: record.held.x5t_s256.is_some(),
         },
-        ..Ask::default()
     };
     match &record.exchanged {
         Some(token) => with_subject(token, |token| {

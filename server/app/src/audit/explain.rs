@@ -5,8 +5,8 @@ mod view;
 use super::Askable;
 use super::again::{self, Again, Asked, Asking, RecordedFacts};
 use super::differences::{self, Place};
+use crate::issue::is_by_rules;
 use crate::issue::panel::NOT_READY;
-use crate::issue::{EXCHANGE_INVALID, PROOF_REPLAYED};
 use crate::jose::ForeignKey;
 use crate::policies::Prepared;
 use base64::Engine;
@@ -173,11 +173,10 @@ impl Replayed {
             missing: BTreeMap::new(),
             taken: BTreeMap::new(),
         };
-        // What was presented and no good was not decided about.
+        // What rests on nothing that is kept is not decided again.
         let outcome = &record.outcome;
-        let twice = |reason: &str| [PROOF_REPLAYED, EXCHANGE_INVALID].contains(&reason);
         if withdrawal_of(record).is_some()
-            || matches!(outcome, Outcome::Denied { reason } if twice(reason))
+            || matches!(outcome, Outcome::Denied { reason } if !is_by_rules(reason))
         {
             return replayed;
         }

@@ -95,6 +95,7 @@ async fn every_decision_of_a_long_run_is_explained() {
                 record.asked.iter().any(|asked| **asked == *"[redacted]"),
             ),
             ("address", record.address.is_some()),
+            ("details", !record.authorization_details.is_empty()),
         ];
         for (name, _) in flags.into_iter().filter(|(_, is)| *is) {
             note(name.to_owned());
@@ -111,6 +112,8 @@ async fn every_decision_of_a_long_run_is_explained() {
         "denied several_resources",
         "denied profiles_differ",
         "denied management_alone",
+        "denied details_unauthorized",
+        "denied details_invalid",
         "denied policy_denied",
         "denied policies_leave_nothing",
         "fault policy_fault",
@@ -126,6 +129,7 @@ async fn every_decision_of_a_long_run_is_explained() {
         "omitted",
         "redacted",
         "address",
+        "details",
     ] {
         assert!(seen.contains_key(wanted), "never seen: {wanted}; {seen:#?}");
     }

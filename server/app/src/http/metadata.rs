@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use serde_json::json;
-use writ_core::{Algorithm, AuthenticationMethod, Index, SecurityProfile};
+use writ_core::{Algorithm, AuthenticationMethod, DetailsTypeName, Index, SecurityProfile};
 
 /// How an application can authenticate (RFC 8414 §2). A token of a trusted issuer has no name
 /// there: it comes as a client assertion, or as a grant.
@@ -42,6 +42,7 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
     };
     // RFC 9864 §2.2: the other name of what EdDSA is here.
     assertions.push("Ed25519");
+    let types: Vec<&str> = index.details_types().map(DetailsTypeName::as_str).collect();
     let proofs = dpop::ALGORITHMS.map(ForeignAlgorithm::as_str);
     json!({
         "issuer": issuer,
@@ -60,6 +61,8 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "dpop_signing_alg_values_supported": proofs,
+        // RFC 9396 §10. Their schemas are not public.
+        "authorization_details_types_supported": types,
         "tls_client_certificate_bound_access_tokens": true,
         // Required by OpenID Connect Discovery §3; there are no ID tokens to be had.
         "subject_types_supported": ["public"],

@@ -169,6 +169,7 @@ pub async fn caller(
         let mut spent = Spent::default();
         spent.assertion(app, index, &application, caller)?;
         spent.durable().await?;
+        application.used(app);
         Ok(application)
     };
     known

@@ -2,6 +2,7 @@
 //! says.
 
 use super::possession::ProofError;
+use crate::authorization_details::DetailsFault;
 use crate::form::FormError;
 use crate::issue::IssueError;
 use crate::telemetry::TokenErrorCode;
@@ -18,7 +19,8 @@ pub struct OAuthError {
     pub code: TokenErrorCode,
     /// The `error_description`.
     pub description: String,
-    retry: bool,
+    /// In seconds.
+    retry_after: Option<u64>,
     nonce: Option<String>,
 }
 
@@ -55,7 +57,7 @@ impl OAuthError {
     pub fn unavailable(description: &str) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self {
-            retry: true,
+            retry_after: Some(1),
             ..Self::new(status, TokenErrorCode::TemporarilyUnavailable, description)
         }
     }
@@ -73,7 +75,7 @@ impl OAuthError {
             status,
             code,
             description,
-            retry: false,
+            retry_after: None,
             nonce: None,
         }
     }
@@ -105,13 +107,20 @@ impl OAuthError {
         if let Some(nonce) = &self.nonce {
             response.insert_header(("dpop-nonce", nonce.as_str()));
         }
-        if self.retry {
-            response.insert_header((header::RETRY_AFTER, "1"));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         response.json(Body {
             error: self.code.as_str(),
             error_description: &self.description,
         })
+    }
+}
+
+impl From<DetailsFault> for OAuthError {
+    fn from(fault: DetailsFault) -> Self {
+        let code = TokenErrorCode::InvalidAuthorizationDetails;
+        Self::new(StatusCode::BAD_REQUEST, code, &fault.to_string())
     }
 }
 
@@ -128,6 +137,12 @@ impl From<FormError> for OAuthError {
 impl From<&IssueError> for OAuthError {
     fn from(error: &IssueError) -> Self {
         let code = error.code();
+        if let Some(seconds) = error.retry_after_seconds() {
+            return Self {
+                retry_after: Some(seconds),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, &error.to_string())
+            };
+        }
         match code {
             TokenErrorCode::InvalidClient => Self::invalid_client(),
             // What failed is for the log; the application can only try again.

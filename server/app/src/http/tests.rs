@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod details;
 mod exchange;
 mod fapi;
 mod protocol;
+mod quotas;
 mod workloads;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};

@@ -6,6 +6,7 @@ use super::oauth_error::OAuthError;
 use super::possession::proof;
 use super::request::{source, user_agent};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::form::Form;
 use crate::issue::exchange::{ACCESS_TOKEN, JWT};
 use crate::issue::{
@@ -16,6 +17,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::Value;
 use writ_core::Ask;
 
 #[derive(Serialize)]
@@ -24,6 +26,8 @@ struct Answer<'a> {
     token_type: &'a str,
     expires_in: u32,
     scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a [Value]>,
     /// RFC 8693 §2.2.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_token_type: Option<&'static str>,
@@ -40,6 +44,9 @@ pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> Ht
                 token_type: answer.token_type(),
                 expires_in: answer.expires_in_seconds(),
                 scope: answer.scope(),
+                authorization_details: answer
+                    .authorization_details()
+                    .map(AuthorizationDetails::objects),
                 issued_token_type: answer.is_exchanged().then_some(ACCESS_TOKEN),
             }),
         Err(error) => {
@@ -76,12 +83,10 @@ async fn answer(
         GrantType::TokenExchange => Some(exchange(&form)?),
         GrantType::ClientCredentials | GrantType::JwtBearer => None,
     };
-    if form.get("authorization_details").is_some() {
-        // Ignoring it would give a token that is for less, or for more, than was asked.
-        let code = TokenErrorCode::InvalidAuthorizationDetails;
-        let description = "authorization_details are not supported here yet";
-        return Err(OAuthError::new(StatusCode::BAD_REQUEST, code, description));
-    }
+    let details = form.get("authorization_details");
+    let details = details.map(AuthorizationDetails::parse).transpose()?;
+    let types = details.as_ref().map(AuthorizationDetails::types);
+    let types = types.unwrap_or_default();
     let source = source(request, &app.proxies)?;
     let proof = proof(request, app, "/oauth2/token", None)
         .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
@@ -97,8 +102,10 @@ async fn answer(
         ask: Ask {
             scope: form.get("scope"),
             resources: &resources,
+            details: &types,
             ..Ask::default()
         },
+        details: details.clone(),
         certificate: source.certificate.clone(),
         proof,
         source: source.address,
@@ -164,6 +171,9 @@ fn log(error: &IssueError) {
     match error {
         IssueError::InvalidClient
         | IssueError::Denied(_)
+        | IssueError::Details(_)
+        | IssueError::QuotaUsedUp { .. }
+        | IssueError::TooManyFailures { .. }
         | IssueError::ProofReplayed
         | IssueError::ExchangeInvalid(_) => {
             tracing::debug!(reason = error.reason(), "no token");

@@ -13,6 +13,7 @@ use super::IssueError;
 use crate::app::App;
 use crate::client_certificate::ClientCertificate;
 use crate::jose::Replay;
+use crate::quota::FailureKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -163,6 +164,12 @@ impl AuthenticatedApplication {
         self.method
     }
 
+    /// Counts the use of its credential: once a request.
+    pub fn used(&self, app: &App) {
+        let credential = self.proof.recorded(self.method);
+        app.usage.used(self.id(), &credential.id, app.now());
+    }
+
     /// What it presented and must not present again.
     pub(in crate::issue) fn replay(&self) -> Option<&Replay> {
         match &self.proof {
@@ -229,13 +236,24 @@ type Checked = Result<(Arc<Application>, Proof, AuthenticationMethod), Authentic
 /// An assertion that is good is not spent by this: [`Spent`] is for that.
 ///
 /// # Errors
-/// [`IssueError::InvalidClient`], always the same.
+/// [`IssueError::InvalidClient`], always the same; or [`IssueError::TooManyFailures`] before anything
+/// is looked at.
 pub async fn authenticate(
     app: &App,
     index: &Index,
     caller: Caller<'_>,
 ) -> Result<AuthenticatedApplication, IssueError> {
     let now = app.now();
+    let budget = &app.failure_budget;
+    let key = || FailureKey::new(caller.source, claimed(caller.credentials));
+    if !budget.is_untouched()
+        && let Some(retry_after_seconds) = budget.refuses(key(), now)
+    {
+        app.metrics.authentication_refused();
+        return Err(IssueError::TooManyFailures {
+            retry_after_seconds,
+        });
+    }
     let checked = match *caller.credentials {
         PresentedCredentials::Secret {
             client_id,
@@ -267,8 +285,28 @@ pub async fn authenticate(
     });
     allowed.map_err(|failure| {
         count(app, index, &failure, caller.source, now);
+        // That keys could not be had is nobody's attempt.
+        if failure.reason != FailureReason::KeysUnavailable {
+            budget.failed(key(), now);
+        }
         IssueError::InvalidClient
     })
+}
+
+/// Who is said to call. Nothing of it is known to be true.
+fn claimed(credentials: &PresentedCredentials<'_>) -> Option<ApplicationId> {
+    match *credentials {
+        PresentedCredentials::Secret { client_id, .. }
+        | PresentedCredentials::Certificate { client_id }
+        | PresentedCredentials::Assertion {
+            client_id: Some(client_id),
+            ..
+        } => client_id.parse().ok(),
+        PresentedCredentials::Assertion {
+            client_id: None,
+            assertion,
+        } => assertion::claimed(assertion),
+    }
 }
 
 fn count(app: &App, index: &Index, failure: &AuthenticationFailure, source: IpAddr, now: Millis) {

@@ -1,7 +1,9 @@
 //! What may it have? The grant index says, as of a position.
 
 use super::exchange::{Exchange, with_subject};
-use super::{AuthenticatedApplication, IssueError};
+use super::{AuthenticatedApplication, IssueError, Request};
+use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::token::Confirmation;
 use writ_core::{Ask, Binding, Binds, Entitled, Index, authorize, authorize_exchange};
 
@@ -12,6 +14,8 @@ pub struct Entitlement {
     pub(in crate::issue) entitled: Entitled,
     pub(in crate::issue) holds: Holds,
     pub(in crate::issue) exchange: Option<Exchange>,
+    /// What of its types: these and no others, which fit.
+    pub(in crate::issue) details: Option<AuthorizationDetails>,
 }
 
 /// What a request proves to hold: thumbprints of what its token can be bound to.
@@ -51,20 +55,22 @@ impl Entitlement {
     }
 }
 
-/// Asks the index.
+/// Asks the index, and the schemas of authorization details: only who was granted a type has its
+/// schema applied.
 ///
 /// # Errors
-/// [`IssueError::Denied`] with the reason.
+/// [`IssueError::Denied`] or [`IssueError::Details`] with the reason.
 pub fn entitle(
+    app: &App,
     index: &Index,
     application: AuthenticatedApplication,
-    ask: Ask<'_>,
-    holds: Holds,
+    request: &Request<'_>,
     exchange: Option<Exchange>,
 ) -> Result<Entitlement, IssueError> {
+    let holds = request.holds();
     let ask = Ask {
         binds: holds.binds(),
-        ..ask
+        ..request.ask
     };
     let id = application.id();
     let entitled = match &exchange {
@@ -74,10 +80,15 @@ pub fn entitle(
         None => authorize(index, id, ask),
     };
     let entitled = entitled.map_err(IssueError::Denied)?;
+    let details = request.details.clone();
+    if let Some(details) = &details {
+        details.check(&entitled, &app.details_schemas)?;
+    }
     Ok(Entitlement {
         application,
         entitled,
         holds,
         exchange,
+        details,
     })
 }

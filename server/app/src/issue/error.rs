@@ -2,14 +2,31 @@
 //! status in `http/oauth_error.rs`.
 
 use super::{NotPermitted, Objection};
+use crate::authorization_details::DetailsFault;
 use crate::telemetry::TokenErrorCode;
 use writ_core::{Algorithm, Denial, SenderConstraint};
 
 /// The reason of a decision about a proof that was presented before.
-pub const PROOF_REPLAYED: &str = "proof_replayed";
-
+const PROOF_REPLAYED: &str = "proof_replayed";
+/// The reason of a decision about authorization details that do not fit their types.
+const DETAILS_INVALID: &str = "details_invalid";
 /// The reason of a decision about tokens that could not be exchanged.
-pub const EXCHANGE_INVALID: &str = "exchange_invalid";
+const EXCHANGE_INVALID: &str = "exchange_invalid";
+/// The reason of a decision about one token more than there may be.
+const QUOTA_USED_UP: &str = "quota_used_up";
+
+/// Whether a denial of this reason is one of the rules and policies: it comes again when the decision
+/// is made again. The others rest on what is not kept.
+#[must_use]
+pub fn is_by_rules(reason: &str) -> bool {
+    ![
+        PROOF_REPLAYED,
+        DETAILS_INVALID,
+        QUOTA_USED_UP,
+        EXCHANGE_INVALID,
+    ]
+    .contains(&reason)
+}
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +34,29 @@ pub enum IssueError {
     /// The application did not prove who it is. One text for every reason (RFC 6749 §5.2).
     #[error("the client authentication failed")]
     InvalidClient,
+    /// Somebody has failed to prove this too often from there: nothing was looked at.
+    #[error(
+        "too many failed client authentications: nothing is looked at for {retry_after_seconds} s"
+    )]
+    TooManyFailures {
+        /// How long that lasts.
+        retry_after_seconds: u64,
+    },
+    /// The application has got all the tokens of its quota.
+    #[error("the quota of this application is used up for {retry_after_seconds} s")]
+    QuotaUsedUp {
+        /// When there may be one again.
+        retry_after_seconds: u64,
+    },
     /// The DPoP proof was presented before (RFC 9449 §11.1).
     #[error("the DPoP proof was presented before")]
     ProofReplayed,
     /// What counts once cannot be remembered: nothing was issued.
     #[error("what counts once cannot be remembered: {0}")]
     Forgetful(writ_ledger::ReplayError),
+    /// The authorization details do not fit their types (RFC 9396 §5).
+    #[error(transparent)]
+    Details(#[from] DetailsFault),
     /// What is to be exchanged is no good (RFC 8693 §2.2.2).
     #[error("{0}")]
     ExchangeInvalid(&'static str),
@@ -49,7 +83,10 @@ impl IssueError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidClient => "client_authentication_failed",
+            Self::TooManyFailures { .. } => "too_many_failures",
+            Self::QuotaUsedUp { .. } => QUOTA_USED_UP,
             Self::ProofReplayed => PROOF_REPLAYED,
+            Self::Details(_) => DETAILS_INVALID,
             Self::ExchangeInvalid(_) => EXCHANGE_INVALID,
             Self::Forgetful(_) => "not_remembered",
             Self::Denied(denial) => denial.code(),
@@ -65,6 +102,20 @@ impl IssueError {
         matches!(self, Self::NotPermitted(not) if not.objection == Objection::Unavailable)
     }
 
+    /// When it may be worth trying again, in seconds, where somebody has had enough for now.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::TooManyFailures {
+                retry_after_seconds,
+            }
+            | Self::QuotaUsedUp {
+                retry_after_seconds,
+            } => Some(*retry_after_seconds),
+            _ => None,
+        }
+    }
+
     /// The `error` that the application sees.
     #[must_use]
     pub fn code(&self) -> TokenErrorCode {
@@ -73,10 +124,14 @@ impl IssueError {
             Self::Denied(denial) => denial_code(denial),
             Self::NotPermitted(not) => objection_code(&not.objection),
             Self::ProofReplayed => TokenErrorCode::InvalidDpopProof,
+            Self::Details(_) => TokenErrorCode::InvalidAuthorizationDetails,
             Self::ExchangeInvalid(_) => TokenErrorCode::InvalidRequest,
-            Self::NoKey(_) | Self::Unrecorded(_) | Self::Unsettled | Self::Forgetful(_) => {
-                TokenErrorCode::TemporarilyUnavailable
-            }
+            Self::TooManyFailures { .. }
+            | Self::QuotaUsedUp { .. }
+            | Self::NoKey(_)
+            | Self::Unrecorded(_)
+            | Self::Unsettled
+            | Self::Forgetful(_) => TokenErrorCode::TemporarilyUnavailable,
         }
     }
 }

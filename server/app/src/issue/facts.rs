@@ -36,6 +36,8 @@ facts! {
     HttpUserAgent = "http.user_agent";
     /// The address of the caller, by the trusted proxies' word.
     NetIp = "net.ip";
+    /// The authorization details, as a JSON array (RFC 9396).
+    RequestAuthorizationDetails = "request.authorization_details";
     /// The day in UTC.
     TimeDate = "time.date";
     /// The hour in UTC.
@@ -63,6 +65,7 @@ impl Fact {
     pub fn is_recorded_elsewhere(self) -> bool {
         match self {
             Self::AuthMethod
+            | Self::RequestAuthorizationDetails
             | Self::TimeDate
             | Self::TimeHour
             | Self::TimeMinute
@@ -83,6 +86,8 @@ pub struct Facts<'a> {
     pub ip: Option<IpAddr>,
     /// SHA-256 of the certificate of the caller.
     pub client_cert: Option<[u8; 32]>,
+    /// The authorization details, as JSON text.
+    pub authorization_details: Option<&'a str>,
 }
 
 impl Facts<'_> {
@@ -108,6 +113,9 @@ impl Facts<'_> {
                 .map(|method| Value::Text(method.to_owned())),
             Fact::HttpUserAgent => self.user_agent.map(|agent| Value::Text(agent.to_owned())),
             Fact::NetIp => self.ip.map(|ip| Value::Text(ip.to_canonical().to_string())),
+            Fact::RequestAuthorizationDetails => self
+                .authorization_details
+                .map(|json| Value::Json(json.to_owned())),
             // RFC 3339 begins with the date.
             Fact::TimeDate => at
                 .to_string()
@@ -152,6 +160,7 @@ mod tests {
             user_agent: Some("job/1"),
             ip: "::ffff:192.0.2.1".parse().ok(),
             client_cert: Some([0xff; 32]),
+            authorization_details: Some(r#"[{"type":"a"}]"#),
         };
         // A Tuesday.
         let at: Millis = "2026-03-03T23:59:58.999Z".parse().unwrap_or_default();
@@ -167,6 +176,7 @@ mod tests {
                 text("client_secret_basic"),
                 text("job/1"),
                 text("192.0.2.1"),
+                Value::Json(r#"[{"type":"a"}]"#.to_owned()),
                 text("2026-03-03"),
                 Value::Int(23),
                 Value::Int(59),

@@ -4,6 +4,7 @@
 use super::panel::{self, Objection, Question, Terms};
 use super::{Entitlement, IssueError, Request};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::token::{Act, Confirmation};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -80,6 +81,11 @@ impl Permit {
     pub(in crate::issue) fn confirmation(&self) -> Option<Confirmation> {
         let binding = self.entitlement.entitled.binding?;
         self.entitlement.holds.confirmation(binding)
+    }
+
+    /// The authorization details of the token.
+    pub(in crate::issue) fn details(&self) -> Option<&AuthorizationDetails> {
+        self.entitlement.details.as_ref()
     }
 
     /// What may be in the token: never more than what was entitled.

@@ -9,10 +9,12 @@ use crate::credentials::hides_secret;
 use crate::keys::KeyRing;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use std::str::FromStr;
 use writ_core::codec::hex;
 use writ_core::{
-    Algorithm, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName, entitlement_version,
+    Algorithm, DetailsTypeName, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName,
+    entitlement_version,
 };
 use writ_ledger::{ExchangedToken, Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
 
@@ -97,6 +99,8 @@ pub async fn record(
         Outcome::Granted,
     );
     let record = IssuanceRecord {
+        details_types: Vec::new(),
+        authorization_details: fitting(request),
         exchanged: exchanged(signed.exchange.as_ref()),
         granted: signed.granted().to_vec(),
         kid: Some(signed.kid.clone()),
@@ -131,7 +135,10 @@ pub(super) async fn refused(
     let reason = error.reason().into();
     let outcome = match error {
         IssueError::Denied(_)
+        | IssueError::Details(_)
         | IssueError::InvalidClient
+        | IssueError::QuotaUsedUp { .. }
+        | IssueError::TooManyFailures { .. }
         | IssueError::ProofReplayed
         | IssueError::ExchangeInvalid(_) => Outcome::Denied { reason },
         IssueError::NotPermitted(not) if not.objection.is_denial() => Outcome::Denied { reason },
@@ -151,8 +158,13 @@ pub(super) async fn refused(
         exchanged: exchanged(exchange),
         ..blank(app, request, application, id, as_of, outcome)
     };
+    // Policies are asked about details that fit, and nobody else is.
     let record = match judged {
-        Some(judged) => with_judged(blank, judged),
+        Some(judged) => IssuanceRecord {
+            details_types: Vec::new(),
+            authorization_details: fitting(request),
+            ..with_judged(blank, judged)
+        },
         None => blank,
     };
     Ok(app
@@ -219,6 +231,14 @@ fn blank(
             .take(LISTED)
             .map(|resource| kept::<Identifier>(resource))
             .collect(),
+        details_types: request
+            .ask
+            .details
+            .iter()
+            .take(LISTED)
+            .map(|name| kept::<DetailsTypeName>(name))
+            .collect(),
+        authorization_details: Vec::new(),
         held: held(&request.holds()),
         address: keeps_address.then(|| request.source.to_string().into()),
         traceparent: Some(request.traceparent.into()),
@@ -236,6 +256,12 @@ fn blank(
 
 fn exchanged(exchange: Option<&Exchange>) -> Option<ExchangedToken> {
     exchange.map(|exchange| exchange.token.clone())
+}
+
+/// The authorization details of a request, known to fit their types.
+fn fitting(request: &Request<'_>) -> Vec<Value> {
+    let details = request.details.as_ref();
+    details.map_or_else(Vec::new, |details| details.objects().to_vec())
 }
 
 fn held(holds: &Holds) -> Held {

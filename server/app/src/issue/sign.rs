@@ -2,6 +2,7 @@
 
 use super::{AuthenticatedApplication, Exchange, IssueError, Judged, Permit};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::token::{Claims, encode};
 use writ_core::{Binding, Entitled, Kid, Millis, ScopeName};
 
@@ -32,6 +33,7 @@ pub struct TokenAnswer {
     expires_in_seconds: u32,
     scope: String,
     token_type: &'static str,
+    details: Option<AuthorizationDetails>,
     exchanged: bool,
 }
 
@@ -52,6 +54,12 @@ impl TokenAnswer {
     #[must_use]
     pub fn token_type(&self) -> &'static str {
         self.token_type
+    }
+
+    /// The authorization details that were granted (RFC 9396 §7).
+    #[must_use]
+    pub fn authorization_details(&self) -> Option<&AuthorizationDetails> {
+        self.details.as_ref()
     }
 
     /// Whether it was got for another token (RFC 8693).
@@ -109,6 +117,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
         scope: scope.as_str().into(),
         act: permit.act(),
         cnf: permit.confirmation(),
+        authorization_details: permit.details().map(|details| details.objects().into()),
         more: allowed.claims.cloned().unwrap_or_default(),
     };
     let access_token = encode(signer, entitled.typ, &claims).map_err(|fault| {
@@ -124,6 +133,7 @@ pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
             Some(Binding::Dpop) => "DPoP",
             Some(Binding::Mtls) | None => "Bearer",
         },
+        details: permit.details().cloned(),
     };
     let (entitlement, shrunk, judged) = permit.into_parts();
     Ok(SignedToken {

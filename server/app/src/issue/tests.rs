@@ -44,6 +44,7 @@ fn request(job: &Job) -> Request<'_> {
         exchange: None,
         certificate: None,
         proof: None,
+        details: None,
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     }
 }
@@ -53,7 +54,7 @@ async fn recorded(server: &TestServer, job: &Job) -> RecordedToken {
     let (app, request) = (&server.app, request(job));
     let index = app.index();
     let application = authenticate(app, &index, request.caller()).await.unwrap();
-    let signed = decide(app, &index, &application, &request, None).unwrap();
+    let signed = decide(app, &index, &application, &request, None, &mut None).unwrap();
     record(app, &request, signed).await.unwrap()
 }
 

@@ -11,13 +11,19 @@ const DEPTH_MAX: usize = 16;
 
 /// Reads the whole of a text as one JSON object without duplicate members at any level.
 pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: DEPTH_MAX }.deserialize(&mut deserializer);
-    deserializer.end().ok()?;
-    match value {
-        Ok(Value::Object(object)) => Some(object),
+    match value(bytes, DEPTH_MAX) {
+        Some(Value::Object(object)) => Some(object),
         _ => None,
     }
+}
+
+/// Reads the whole of a text as one JSON value without duplicate members at any level, with at most
+/// so many levels of lists and objects.
+pub(crate) fn value(bytes: &[u8], depth: usize) -> Option<Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth }.deserialize(&mut deserializer);
+    deserializer.end().ok()?;
+    value.ok()
 }
 
 /// Reads a value that may have so many levels more.

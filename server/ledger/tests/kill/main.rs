@@ -132,6 +132,8 @@ fn record(n: u64) -> IssuanceRecord {
         asked: vec!["courses:read".into(); n as usize % 8],
         granted: Vec::new(),
         resources: Vec::new(),
+        details_types: Vec::new(),
+        authorization_details: Vec::new(),
         held: Held::default(),
         address: None,
         traceparent: None,

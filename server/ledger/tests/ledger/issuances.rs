@@ -35,6 +35,8 @@ pub fn record(at: u64, n: u64) -> IssuanceRecord {
         asked: vec!["courses:read".into(), "courses:publish".into()],
         granted: testkit::scopes(&["courses:publish"]),
         resources: vec!["https://courses.example/api".into()],
+        details_types: Vec::new(),
+        authorization_details: Vec::new(),
         held: writ_ledger::Held::default(),
         address: None,
         traceparent: None,

@@ -1,6 +1,7 @@
 //! One recorded decision against the one that would have been made.
 
 use crate::audit::again::{Again, clock};
+use crate::issue::is_by_rules;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -84,6 +85,7 @@ pub(super) fn recorded(record: &IssuanceRecord) -> Option<Outcome> {
             claims: claims(&record.policies),
             ..Outcome::default()
         }),
+        Recorded::Denied { reason } if !is_by_rules(reason) => None,
         Recorded::Fault { reason } if !by_rules.contains(&&**reason) => None,
         Recorded::Denied { reason } | Recorded::Fault { reason } => Some(Outcome {
             reason: Some(reason.to_string()),

@@ -336,6 +336,9 @@ impl Backtest {
             Ok(entitled) => entitled,
             Err(denial) => return Ok(Some(compare::now(&Err(denial)))),
         };
+        if !record.details_types.is_empty() {
+            return Err("the authorization details that were asked for are not kept".to_owned());
+        }
         let issuer = place.index.issuer().or(self.issuer.as_deref());
         let issuer = issuer.ok_or("the log does not say the issuer of that time")?;
         let mut facts = RecordedFacts::of(record);

@@ -1,6 +1,7 @@
 //! A server with a life: applications, policies, bindings, keys and settings change, it is stopped and
 //! started, the clock jumps, and all the while tokens are asked for. One seed gives one life.
 
+use crate::authorization_details::AuthorizationDetails;
 use crate::client_certificate::tests::of_digest;
 use crate::clock::{Random, SeededRandom};
 use crate::config::{Config, Issuer};
@@ -14,27 +15,27 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use writ_core::{
-    Actor, Algorithm, ApiId, Ask, Audience, AuthenticationMethod, BindingId, Command, GrantMode,
-    Judgement, Labels, Millis, NewScope, OmittedScopes, PolicyMode, PolicySettings, PolicyTarget,
-    PolicyValue, ProfileChange, RecordMode, RoleId, ScopeName, SenderConstraint, SettingsChange,
-    Submission, TokenProfile, TokenSettings, UnauthorizedScopes,
+    Actor, Algorithm, ApiId, Ask, Audience, AuthenticationMethod, BindingId, Command, DetailsType,
+    GrantMode, JsonText, Judgement, Labels, Millis, NewScope, OmittedScopes, PolicyMode,
+    PolicySettings, PolicyTarget, PolicyValue, ProfileChange, RecordMode, RoleId, ScopeName,
+    SenderConstraint, SettingsChange, Submission, TokenProfile, TokenSettings, UnauthorizedScopes,
 };
 use writ_sandbox::testkit::{honest, hostile, module};
 use writ_sandbox::{Compiler, SandboxConfig};
 
 /// The seed of the long run.
-pub(super) const SEED: u64 = 4;
+pub(super) const SEED: u64 = 6;
 
-/// Reads four facts, loops as often as they and the clock say, denies once in sixteen milliseconds,
+/// Reads five facts, loops as often as they and the clock say, denies once in sixteen milliseconds,
 /// and notes the id of the decision.
 pub(super) const FACTS: &str = r#"
 (data $descriptor (i32.const 2048)
   "\00\04\00\00\07\00\00\00" "\08\04\00\00\05\00\00\00" "\00\00\00\00\00\00\00\00"
-  "\00\00\00\00\00\00\00\00" "\70\0c\00\00\04\00\00\00" "\80\08\00\00\01\00\00\00"
+  "\00\00\00\00\00\00\00\00" "\70\0c\00\00\05\00\00\00" "\80\08\00\00\01\00\00\00"
   "\88\08\00\00\01\00\00\00")
-(data $reads (i32.const 3184) "\90\0c\00\00\0b\00\00\00" "\9b\0c\00\00\0f\00\00\00"
-  "\aa\0c\00\00\06\00\00\00" "\b0\0c\00\00\0b\00\00\00"
-  "auth.methodhttp.user_agentnet.iptime.minute")
+(data $reads (i32.const 3184) "\98\0c\00\00\0b\00\00\00" "\a3\0c\00\00\0f\00\00\00"
+  "\b2\0c\00\00\06\00\00\00" "\b8\0c\00\00\1d\00\00\00" "\d5\0c\00\00\0b\00\00\00"
+  "auth.methodhttp.user_agentnet.iprequest.authorization_detailstime.minute")
 (func $evaluate (param $request i32) (result i32)
   (local $left i32)
   (local.set $left
@@ -83,6 +84,13 @@ pub(super) const APIS: [&str; 4] = [
 ];
 const VERBS: [&str; 3] = ["publish", "read", "write"];
 const ISSUERS: [&str; 2] = ["https://writ.example", "https://login.example"];
+
+/// API resources with a type of authorization details each.
+const DETAILED: usize = 2;
+
+fn details(api: usize) -> String {
+    format!("details-{api}")
+}
 
 /// How policies run: nothing is interrupted, however busy the machine is.
 pub(super) fn sandbox() -> SandboxConfig {
@@ -165,6 +173,29 @@ impl History {
             decisions: 0,
             restarts: 0,
         };
+        for (number, api) in history.apis.iter().take(DETAILED).enumerate() {
+            let details_type = DetailsType {
+                name: details(number).parse().unwrap(),
+                description: None,
+                schema: Some(JsonText {
+                    json: r#"{"required":["n"]}"#.into(),
+                }),
+            };
+            let api = *api;
+            history
+                .run(Command::PutDetailsType { api, details_type })
+                .await;
+            for job in history.jobs[1..].iter().skip(number).step_by(APIS.len()) {
+                let details = vec![details(number).parse().unwrap()];
+                let application = job.id();
+                let change = Command::ChangeGrantDetails {
+                    application,
+                    api,
+                    details,
+                };
+                history.run(change).await;
+            }
+        }
         for role in 0..3 {
             let scopes = history.scopes();
             let name = format!("Role {role}").parse().unwrap();
@@ -464,6 +495,18 @@ impl History {
             "::ffff:192.0.2.7".parse().unwrap(),
             "2001:db8::1".parse().unwrap(),
         ];
+        let asked = match self.below(20) {
+            0..15 => None,
+            15 => Some(format!(r#"[{{"type":"{}"}}]"#, details(api))),
+            16 => Some(r#"[{"type":"no such type, and no name","n":1}]"#.to_owned()),
+            n => Some(format!(
+                r#"[{{"type":"{}","n":{n}.5,"a":{{"b":1}}}}]"#,
+                details(api)
+            )),
+        };
+        let asked = asked.map(|text| AuthorizationDetails::parse(&text).unwrap());
+        let types = asked.as_ref().map(AuthorizationDetails::types);
+        let types = types.unwrap_or_default();
         let request = Request {
             credentials: PresentedCredentials::Secret {
                 client_id: &job.client_id,
@@ -476,6 +519,7 @@ impl History {
             ask: Ask {
                 scope: scope.as_deref(),
                 resources: &resources,
+                details: &types,
                 ..Ask::default()
             },
             source: self.any(&sources),
@@ -489,6 +533,7 @@ impl History {
                 jti: mint::jti().into(),
                 iat: self.server().app.now(),
             }),
+            details: asked.clone(),
             traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         };
         let answer = issue(&self.server().app, &request).await;

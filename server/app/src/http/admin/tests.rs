@@ -353,12 +353,18 @@ async fn a_secret_is_shown_once_and_works() {
     );
     assert_eq!(
         shown,
-        json!({ "id": secret_id, "created_at": made["created_at"] })
+        json!({
+            "id": secret_id,
+            "created_at": made["created_at"],
+            "last_used_at": world.server.app.now().to_string(),
+            "used": 1,
+        })
     );
     let list = good(&world.get(&format!("{path}/secrets")).await, 200);
     assert_eq!(list, json!({ "items": [shown] }));
     let application = world.get(&path).await;
-    assert_eq!(application.json()["secrets"], json!([shown]));
+    let kept = json!([{ "id": secret_id, "created_at": made["created_at"] }]);
+    assert_eq!(application.json()["secrets"], kept, "use is in no event");
     let log = world.get("/events?limit=200").await;
     assert!(!String::from_utf8_lossy(&log.body).contains(&secret));
 

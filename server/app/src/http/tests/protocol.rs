@@ -155,11 +155,3 @@ async fn the_readme_claims_what_the_metadata_says() {
         );
     }
 }
-
-#[actix_web::test]
-async fn rfc_9396_section_5_details_are_refused_rather_than_ignored() {
-    let (server, _, job) = world().await;
-    let ask = [("scope", "courses:read"), ("authorization_details", "[]")];
-    let answer = server.token(&job, &ask).await;
-    refused(&answer, 400, "invalid_authorization_details");
-}

@@ -4,6 +4,7 @@
 use super::*;
 use crate::client_certificate::tests as certificates;
 use crate::jose::{ForeignAlgorithm as A, ForeignKey, mint::MintKey};
+use std::time::Duration;
 use writ_core::{
     Authentication, AuthenticationMethod as M, CertificateSubject, ClaimValue, IssuerId,
     IssuerKeys, TrustRule,
@@ -95,6 +96,8 @@ impl World {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
             refused(&answer, 401, "invalid_client");
         }
+        // Who fails so often is not heard for the rest of a minute.
+        self.server.clock.advance(Duration::from_secs(5));
     }
 }
 

@@ -10,7 +10,8 @@ use crate::assertion::{ASSERTION_BYTES_MAX, check_client_assertion, check_federa
 use crate::jose::{ForeignAlgorithm, Unverified, verify};
 use std::sync::Arc;
 use writ_core::{
-    Application, AuthenticationMethod, Index, Millis, SecurityProfile, TrustRule, TrustedIssuer,
+    Application, ApplicationId, AuthenticationMethod, Index, Millis, SecurityProfile, TrustRule,
+    TrustedIssuer,
 };
 use writ_ledger::ForeignToken;
 
@@ -37,6 +38,12 @@ pub(super) async fn check(
     let (proof, method) =
         checked.map_err(|reason| AuthenticationFailure::of(application, reason))?;
     Ok((Arc::clone(application), proof, method))
+}
+
+/// Who an assertion says that it is about.
+pub(super) fn claimed(assertion: &str) -> Option<ApplicationId> {
+    let token = Unverified::parse(assertion, ASSERTION_BYTES_MAX).ok()?;
+    token.unverified_text("sub")?.parse().ok()
 }
 
 type Proven = Result<(Proof, AuthenticationMethod), FailureReason>;

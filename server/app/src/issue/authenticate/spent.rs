@@ -4,6 +4,7 @@ use super::{AuthenticatedApplication, AuthenticationFailure, Caller, FailureReas
 use crate::app::App;
 use crate::dpop::DpopProof;
 use crate::issue::IssueError;
+use crate::quota::FailureKey;
 use writ_core::Index;
 use writ_ledger::{Remembering, ReplayError};
 
@@ -39,6 +40,8 @@ impl Spent {
                 let reason = FailureReason::ReplayedAssertion;
                 let failure = AuthenticationFailure::of(application.application(), reason);
                 count(app, index, &failure, caller.source, now);
+                let key = FailureKey::new(caller.source, Some(application.id()));
+                app.failure_budget.failed(key, now);
                 Err(IssueError::InvalidClient)
             }
             Err(error) => Err(IssueError::Forgetful(error)),

@@ -323,6 +323,8 @@ async fn types_of_authorization_details() {
         json!("{}"),
         json!([]),
         json!({ "x": "y".repeat(32 * 1024) }),
+        json!({ "type": "nothing" }),
+        json!({ "$ref": "https://elsewhere.example/schema" }),
     ] {
         let answer = world.put(&at, json!({ "schema": wrong })).await;
         let problem = bad(&answer, 422, "value_invalid");

@@ -145,7 +145,8 @@ async fn ask(world: &World, method: &str, path: &str, as_of: Option<&str>) -> Sa
         "application/wasm" => json!(answer.body),
         _ => answer.json(),
     };
-    // How long a policy took is not of the past, nor is the name of a request.
+    // How long a policy took is not of the past, nor is the name of a request, nor when a secret was
+    // last used, which is not in the log.
     strip(&mut said);
     let header = |name: &str| answer.header(name).to_owned();
     (
@@ -159,7 +160,8 @@ async fn ask(world: &World, method: &str, path: &str, as_of: Option<&str>) -> Sa
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.retain(|name, _| !matches!(&**name, "micros" | "request_id"));
+            let passing = ["micros", "request_id", "last_used_at", "used", "superseded"];
+            members.retain(|name, _| !passing.contains(&&**name));
             members.values_mut().for_each(strip);
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
