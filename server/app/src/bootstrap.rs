@@ -13,7 +13,9 @@ use crate::config::{Config, Engine, Issuer};
 use crate::credentials::Secret;
 use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::dpop::Nonces;
+use crate::holder_key::{HolderKey, PrivateKeyText};
 use crate::issue::failures::Failures;
+use crate::jose::ForeignKey;
 use crate::keys::{KeyFault, KeyRing, MasterKey, MasterKeyError};
 use crate::keys_of_others::KeysOfOthers;
 use crate::net::TrustedProxies;
@@ -29,8 +31,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use writ_core::{
-    Actor, Algorithm, ApplicationId, Command, CommandId, Index, Millis, Name, NewSecret,
-    NewSigningKey, SecretId, Submission,
+    Actor, Algorithm, ApplicationId, Authentication, AuthenticationMethod, Command, CommandId,
+    Index, Millis, Name, NewSecret, NewSigningKey, SecretId, SecurityProfile, Submission,
 };
 use writ_ledger::archive::{self, Contents, Manifest};
 use writ_ledger::merkle::Tree;
@@ -235,18 +237,33 @@ pub fn recover(config: &Config, options: &InitOptions) -> Result<Initialised, Bo
     let (random, ids) = sources(Arc::clone(&clock));
     let anchors = anchors(&checkpoints(&data, config)?);
     let ledger = Ledger::open(ledger_config(engine, events_clock(clock), &data, anchors))?;
-    let administrator = NewAdministrator::make(&ids, &*random, options)?;
+    let mut administrator = NewAdministrator::make(&ids, &*random, options)?;
+    if ledger.index().settings().security_profile == SecurityProfile::Fapi2 {
+        administrator.key = Some(PrivateKeyText::generate()?);
+    }
     // The credentials that are there may still be good: they are replaced when the new ones are.
     let (path, beside) = (admin_file(data.path()), data.join("admin.json.recovered"));
     let made = administrator.write_file(&beside, issuer, options)?;
     let (application, secret) = (administrator.application, administrator.secret());
-    let name = administrator.name;
-    let command = Command::RecoverAdministrator {
+    let mut commands = vec![Command::RecoverAdministrator {
         application,
-        name,
+        name: administrator.name,
         secret,
-    };
-    execute(&ledger, "recover", CommandId(ids.next_id()), command)?;
+    }];
+    if let Some(key) = &administrator.key {
+        // The profile takes no secrets (FAPI 2.0 Security Profile §5.3.2.1).
+        commands.push(Command::ChangeAuthentication {
+            application,
+            authentication: Some(Box::new(by_key(key)?)),
+        });
+        commands.push(Command::RevokeSecret {
+            application,
+            secret: administrator.secret_id,
+        });
+    }
+    for command in commands {
+        execute(&ledger, "recover", CommandId(ids.next_id()), command)?;
+    }
     std::fs::rename(&beside, &path).map_err(|source| CredentialsFileError::Io {
         action: "rename to admin.json",
         path: beside,
@@ -555,12 +572,25 @@ fn replace_lost_keys(app: &App) -> Result<(), BootstrapError> {
     Ok(app.refresh_keys()?)
 }
 
+/// To be proven by a key, and by nothing else.
+fn by_key(key: &PrivateKeyText) -> Result<Authentication, KeyFault> {
+    let public = serde_json::Value::Object(HolderKey::parse(key)?.public());
+    let key = ForeignKey::from_jwk(&public).map_err(|_| KeyFault::Generation(key.alg))?;
+    Ok(Authentication {
+        methods: vec![AuthenticationMethod::PrivateKeyJwt],
+        keys: vec![key.to_registered()],
+        ..Authentication::default()
+    })
+}
+
 /// An administrator to be.
 struct NewAdministrator {
     application: ApplicationId,
     name: Name,
     secret_id: SecretId,
     client_secret: Secret,
+    /// What proves it instead, where secrets are not taken.
+    key: Option<PrivateKeyText>,
 }
 
 impl NewAdministrator {
@@ -574,6 +604,7 @@ impl NewAdministrator {
                 .parse()?,
             secret_id: SecretId(ids.next_id()),
             client_secret: Secret::generate(random),
+            key: None,
         })
     }
 
@@ -597,7 +628,11 @@ impl NewAdministrator {
         let file = CredentialsFile {
             token_endpoint: format!("{}/oauth2/token", issuer.as_str()),
             client_id: self.application.to_string(),
-            client_secret: self.client_secret.expose().to_owned(),
+            client_secret: match self.key {
+                None => Some(self.client_secret.expose().to_owned()),
+                Some(_) => None,
+            },
+            private_key: self.key.clone(),
             scope: None,
             ca: options.ca.clone(),
         };

@@ -1,6 +1,7 @@
 //! Files of credentials, such as `admin.json`: where to get a token, as whom, and whom to trust.
-//! They hold a secret, so they have mode 0600 and are never shown.
+//! They hold a secret or a private key, so they have mode 0600 and are never shown.
 
+use crate::holder_key::PrivateKeyText;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,8 +15,12 @@ pub struct CredentialsFile {
     pub token_endpoint: String,
     /// The application.
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: String,
+    /// Its secret, if that is what proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// Its private key, which counts before a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<PrivateKeyText>,
     /// The scopes to ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
@@ -48,7 +53,7 @@ pub enum CredentialsFileError {
         source: io::Error,
     },
     /// It is no such file. What is in it is not shown.
-    #[error("{} holds no credentials: it should be a JSON object with token_endpoint, client_id and client_secret (line {line}, column {column})", .path.display())]
+    #[error("{} holds no credentials: it should be a JSON object with token_endpoint, client_id and client_secret or private_key (line {line}, column {column})", .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -56,6 +61,12 @@ pub enum CredentialsFileError {
         line: usize,
         /// Where.
         column: usize,
+    },
+    /// Nothing in it proves anybody.
+    #[error("{} has neither a client_secret nor a private_key", .path.display())]
+    Powerless {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -76,13 +87,16 @@ impl CredentialsFile {
                 });
             }
         };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| CredentialsFileError::Malformed {
+        let file: Self =
+            serde_json::from_slice(&text).map_err(|error| CredentialsFileError::Malformed {
                 path: path.into(),
                 line: error.line(),
                 column: error.column(),
-            })
+            })?;
+        if file.client_secret.is_none() && file.private_key.is_none() {
+            return Err(CredentialsFileError::Powerless { path: path.into() });
+        }
+        Ok(Some(file))
     }
 
     /// Writes the file in place of what is there, durably, with mode 0600.
@@ -125,6 +139,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::os::unix::fs::PermissionsExt;
+    use writ_core::Algorithm;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -139,8 +154,15 @@ mod tests {
             let path = directory.path().join("admin.json");
             prop_assert!(matches!(CredentialsFile::read(&path), Ok(None)));
             let [token_endpoint, client_id, client_secret] = texts;
-            let client_secret = format!("c4n4ry{client_secret}");
-            let file = CredentialsFile { token_endpoint, client_id, client_secret, scope, ca: None };
+            let client_secret = Some(format!("c4n4ry{client_secret}"));
+            let private_key = scope.is_some().then(|| PrivateKeyText {
+                kid: "k1".parse().unwrap(),
+                alg: Algorithm::ES256,
+                pem: "c4n4ry".to_owned(),
+            });
+            let file = CredentialsFile {
+                token_endpoint, client_id, client_secret, private_key, scope, ca: None,
+            };
             file.write(&path).unwrap();
             prop_assert_eq!(CredentialsFile::read(&path).unwrap(), Some(file.clone()));
             let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -151,7 +173,8 @@ mod tests {
             // A part of it, and anything at all.
             let whole = fs::read(&path).unwrap();
             let closed = whole.len() - 2;
-            for wrong in [&whole[..cut.index(closed)], &any] {
+            let nobody = br#"{"token_endpoint":"https://c4n4ry","client_id":"c4n4ry"}"#.to_vec();
+            for wrong in [&whole[..cut.index(closed)], &any, &nobody] {
                 fs::write(&path, wrong).unwrap();
                 let error = CredentialsFile::read(&path).unwrap_err();
                 let shown = format!("{error} {error:?}");

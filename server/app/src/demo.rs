@@ -77,13 +77,20 @@ pub fn register(app: &App, data_dir: &Path, ca: Option<&str>) -> Result<Demo, Bo
         .and_then(|file| file.client_id.parse::<ApplicationId>().ok());
     let (client_id, client_secret) =
         match (known.filter(|id| index.application(*id).is_some()), before) {
-            (Some(id), Some(file)) => (id, file.client_secret),
+            (
+                Some(id),
+                Some(CredentialsFile {
+                    client_secret: Some(secret),
+                    ..
+                }),
+            ) => (id, secret),
             _ => create_job(app, api)?,
         };
     let file = CredentialsFile {
         token_endpoint: format!("{}/oauth2/token", app.issuer.as_str()),
         client_id: client_id.to_string(),
-        client_secret,
+        client_secret: Some(client_secret.clone()),
+        private_key: None,
         scope: Some(ASKED.to_owned()),
         ca: ca.map(str::to_owned),
     };
@@ -91,7 +98,7 @@ pub fn register(app: &App, data_dir: &Path, ca: Option<&str>) -> Result<Demo, Bo
     Ok(Demo {
         token_endpoint: file.token_endpoint,
         client_id: file.client_id,
-        client_secret: file.client_secret,
+        client_secret,
         scope: ASKED.to_owned(),
         ca: ca.map(|_| data_dir.join("tls").join("cert.pem")),
     })

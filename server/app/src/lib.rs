@@ -18,6 +18,7 @@ pub mod credentials_file;
 pub mod demo;
 pub mod dpop;
 pub mod form;
+pub mod holder_key;
 pub mod http;
 pub mod issue;
 pub mod jose;

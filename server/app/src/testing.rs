@@ -148,7 +148,7 @@ impl TestServer {
             .expect("init wrote it");
         let admin = Job {
             client_id: admin.client_id,
-            client_secret: admin.client_secret,
+            client_secret: admin.client_secret.unwrap_or_default(),
         };
         Self {
             app,

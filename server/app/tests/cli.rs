@@ -4,6 +4,8 @@
 
 #[path = "cli/audit.rs"]
 mod audit;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/log.rs"]
 mod log;
 #[path = "cli/policy.rs"]

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod bounds;
+mod key;
 
 use std::path::PathBuf;
 
@@ -36,6 +37,7 @@ enum Verb {
     /// Create an application with a secret, which is shown now and never again
     #[command(after_help = "Examples:
   writ application create 'Course publishing job' --secret-file job.json
+  writ application create 'Nightly job' --key-file job.json
   writ application create reporter --label team=data --lifetime 300 --no-secret")]
     Create(Box<Create>),
     /// List all applications
@@ -189,6 +191,26 @@ enum Verb {
         #[command(flatten)]
         change: Change,
     },
+    /// Make a key that proves an application: it stays on this machine, the server gets its public
+    /// part
+    #[command(after_help = "Examples:
+  writ application add-key APPLICATION --key-file job.json
+  writ application add-key ADMINISTRATOR --key-file admin.json --only
+
+Verbs that are given such a file prove themselves by it, and their tokens of the admin API are bound
+to it (RFC 9449). Secrets and other keys go on working, except with --only. A key is taken away with
+`writ application authentication set APPLICATION --jwks FILE`, which names those that stay.")]
+    AddKey(key::AddKey),
+    /// List which of its credentials an application uses, and when it did last
+    #[command(after_help = "Example:
+  writ application credentials APPLICATION")]
+    Credentials {
+        /// The id of the application
+        application: String,
+        /// At most so many
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<usize>,
+    },
     /// Say which types of authorization details a grant has (RFC 9396): these are all
     #[command(after_help = "Examples:
   writ application details-types APPLICATION https://pay.example payment_initiation
@@ -274,6 +296,10 @@ struct Create {
     /// Make no secret
     #[arg(long, conflicts_with_all = ["secret_file", "expires_at"])]
     no_secret: bool,
+    /// Make a key on this machine instead of a secret, and write credentials with it into this new
+    /// file of mode 0600
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret_file", "expires_at", "no_secret"])]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     secret: SecretOptions,
     #[command(flatten)]
@@ -463,6 +489,8 @@ impl Application {
                 let call = Call::change(Method::DELETE, &path, &change);
                 client.done(out, call, &format!("revoked {secret}"))
             }
+            Verb::AddKey(add) => add.run(out, client),
+            Verb::Credentials { application, limit } => key::uses(out, client, &application, limit),
             Verb::DetailsTypes {
                 application,
                 api,
@@ -544,6 +572,29 @@ impl Create {
         let call = Call::create(&["applications"], self.creation.clone()).body(&body)?;
         let created = client.send(call)?.value;
         let application: Entity = parse(&created)?;
+        if let Some(file) = self.key_file {
+            let change = Change {
+                reason: self.creation.reason,
+                ..Change::default()
+            };
+            let id = &application.id;
+            let made = key::add(client, id, &file, true, &change);
+            let kid = made.inspect_err(|_| {
+                note(format_args!(
+                    "the application {id} was created and has no key yet: `writ application \
+                     add-key {id}` makes one"
+                ));
+            })?;
+            let value = json!({
+                "client_id": id, "kid": kid, "key_file": file, "application": created,
+            });
+            return out.result(&value, || {
+                format!(
+                    "created {id}; its key {kid} is in {} and nowhere else",
+                    file.display()
+                )
+            });
+        }
         if self.no_secret {
             return out.entity(&created, describe);
         }
@@ -616,7 +667,8 @@ impl Made {
                 file.fill(&Credentials {
                     token_endpoint: own.token_endpoint.clone(),
                     client_id: application.clone(),
-                    client_secret: secret.clone(),
+                    client_secret: Some(secret.clone()),
+                    private_key: None,
                     scope: None,
                     ca: own.ca.clone(),
                 })?;

@@ -82,8 +82,8 @@ impl SecretFile {
         self.filled = written.is_ok();
         written.map_err(|error| {
             Failure::Failed(format!(
-                "cannot write the secret file {}: {error}; the secret is lost, so revoke it and \
-                 add another with `writ application add-secret`",
+                "cannot write the secret file {}: {error}; the secret or key is lost, so revoke it \
+                 and add another with `writ application add-secret` or `add-key`",
                 self.path.display()
             ))
         })

@@ -2,6 +2,7 @@
 //! that all changes and reads have, pages, problems. Nothing is retried: a creation carries an
 //! idempotency key, so that a person can repeat it without doing it twice.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::request::Builder;
-use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
-use writ::clock::{Random, Stopwatch, SystemRandom};
+use writ::clock::{Clock, Random, Stopwatch, SystemClock, SystemRandom};
+use writ::holder_key::HolderKey;
 use writ::tls::{self, SYSTEM_CERTIFICATES};
 use writ_api::Problem;
 use writ_core::MANAGEMENT_IDENTIFIER;
@@ -33,6 +35,12 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const SILENCE: Duration = Duration::from_secs(60);
 /// Items that are asked for at once.
 const PAGE: usize = 100;
+/// The header of a proof (RFC 9449 §4.1).
+const DPOP: &str = "dpop";
+/// What a server says that wants a nonce in it (RFC 9449 §8).
+const USE_NONCE: &str = "use_dpop_nonce";
+/// What an assertion of a client is called (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// What stays as it is in a segment of a path. A dot does not: `..` is a name here, not a way up.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
@@ -145,11 +153,11 @@ pub struct Client {
     wire: Wire,
     credentials: Credentials,
     api: String,
-    token: Option<Bearer>,
+    token: Option<Token>,
 }
 
 /// A token while it is good.
-struct Bearer {
+struct Token {
     text: Zeroizing<String>,
     age: Stopwatch,
     renew_after: Duration,
@@ -337,7 +345,8 @@ impl Client {
 
     /// A request with what every request has, and its URL.
     fn request(&mut self, call: &Call) -> Result<(String, Builder), Failure> {
-        let bearer = format!("Bearer {}", self.token()?);
+        self.renew_token()?;
+        let token = self.token.as_ref().map_or("", |token| &token.text);
         let mut url = format!("{}{}", self.api, call.path);
         for (index, (name, value)) in call.query.iter().enumerate() {
             let separator = if index == 0 { '?' } else { '&' };
@@ -348,15 +357,51 @@ impl Client {
         for (name, value) in &call.headers {
             request = request.header(*name, visible(name, value)?);
         }
-        Ok((url, request.header(header::AUTHORIZATION, bearer)))
+        // The address that the server goes by, which that of its admin listener need not be.
+        let issuer = credentials::issuer(&self.credentials).unwrap_or_default();
+        let htu = format!("{issuer}/api/v1{}", call.path);
+        let proof = self.wire.proof(call.method.as_str(), &htu, Some(token))?;
+        let scheme = if proof.is_some() { "DPoP" } else { "Bearer" };
+        if let Some(proof) = proof {
+            request = request.header(DPOP, proof);
+        }
+        let authorization = Zeroizing::new(format!("{scheme} {token}"));
+        Ok((
+            url,
+            request.header(header::AUTHORIZATION, authorization.as_str()),
+        ))
+    }
+
+    /// Sends a request, and once more where the server wants its nonce in the proof (RFC 9449 §9).
+    fn run(&mut self, call: &Call, long: bool) -> Result<(String, Response<Body>), Failure> {
+        let mut again = true;
+        loop {
+            let (url, request) = self.request(call)?;
+            let answered = match &call.body {
+                None => self.wire.run(&url, request.body(()), long),
+                Some(Content { kind, bytes }) => {
+                    let request = request.header(header::CONTENT_TYPE, *kind);
+                    self.wire.run(&url, request.body(&bytes[..]), long)
+                }
+            };
+            let response = answered?;
+            let challenges = response.headers().get_all(header::WWW_AUTHENTICATE);
+            let wanted = challenges
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .any(|value| value.contains(USE_NONCE));
+            if !(wanted && again) {
+                return Ok((url, response));
+            }
+            again = false;
+        }
     }
 
     /// Opens an answer that goes on until one of both sides ends it. A token for it is fetched anew,
     /// so that it goes on for as long as can be.
     pub fn follow(&mut self, call: &Call) -> Result<impl std::io::Read + use<>, Failure> {
         self.token = None;
-        let (url, request) = self.request(call)?;
-        let mut response = self.wire.run_long(&url, request.body(()))?;
+        let (url, mut response) = self.run(call, true)?;
         if response.status().is_success() {
             return Ok(response
                 .into_body()
@@ -394,15 +439,8 @@ impl Client {
     }
 
     fn receive(&mut self, call: Call) -> Result<Received, Failure> {
-        let (url, request) = self.request(&call)?;
-        let answered = match call.body {
-            None => self.wire.run(&url, request.body(())),
-            Some(Content { kind, bytes }) => {
-                let request = request.header(header::CONTENT_TYPE, kind);
-                self.wire.run(&url, request.body(bytes))
-            }
-        };
-        let mut response = answered.map_err(|failure| match (failure, call.repeat_by) {
+        let answered = self.run(&call, false);
+        let (url, mut response) = answered.map_err(|failure| match (failure, call.repeat_by) {
             (Failure::Failed(text), Some(key)) => Failure::Failed(format!(
                 "{text}; whether the server did it is not known: the same call with \
                  --idempotency-key {key} does it once at most"
@@ -543,27 +581,33 @@ impl Client {
         Ok(())
     }
 
-    /// A token of the management API. A new one is fetched before the old one expires.
-    fn token(&mut self) -> Result<&str, Failure> {
-        let good = |bearer: &Bearer| bearer.age.elapsed() < bearer.renew_after;
-        if !self.token.as_ref().is_some_and(good) {
-            let parameters = [("resource", MANAGEMENT_IDENTIFIER)];
-            let answer: TokenAnswer = parse(&self.wire.token(&self.credentials, &parameters)?)?;
-            self.token = None;
-            let bearer = Bearer {
-                text: Zeroizing::new(answer.access_token),
-                age: Stopwatch::start(),
-                renew_after: Duration::from_secs(answer.expires_in / 4 * 3),
-            };
-            self.token = Some(bearer);
+    /// Has a token of the management API at hand: a new one before the old one expires.
+    fn renew_token(&mut self) -> Result<(), Failure> {
+        let good = |token: &Token| token.age.elapsed() < token.renew_after;
+        if self.token.as_ref().is_some_and(good) {
+            return Ok(());
         }
-        Ok(self.token.as_ref().map_or("", |bearer| &bearer.text))
+        self.token = None;
+        let parameters = [("resource", MANAGEMENT_IDENTIFIER)];
+        let bound = self.wire.key.is_some();
+        let answer = self.wire.token(&self.credentials, &parameters, bound)?;
+        let answer: TokenAnswer = parse(&answer)?;
+        self.token = Some(Token {
+            text: Zeroizing::new(answer.access_token),
+            age: Stopwatch::start(),
+            renew_after: Duration::from_secs(answer.expires_in / 4 * 3),
+        });
+        Ok(())
     }
 }
 
-/// HTTP to one server.
+/// HTTP to one server, as one client.
 pub struct Wire {
     agent: Agent,
+    /// What proves the client, and what its tokens are bound to.
+    key: Option<HolderKey>,
+    /// What the server last wanted in proofs (RFC 9449 §8).
+    nonce: RefCell<Option<String>>,
 }
 
 impl Wire {
@@ -584,20 +628,56 @@ impl Wire {
             let roots = roots(connection, credentials)?;
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
+        let key = credentials.private_key.as_ref().map(HolderKey::parse);
         Ok(Self {
             agent: config.build().into(),
+            key: key.transpose().map_err(|fault| Failure::of(&fault))?,
+            nonce: RefCell::default(),
         })
     }
 
-    /// Asks for a token with the client credentials grant (RFC 6749 §4.4).
+    /// A proof for a request, where there is a key (RFC 9449 §4.2).
+    pub fn proof(
+        &self,
+        method: &str,
+        htu: &str,
+        access_token: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
+        let nonce = self.nonce.borrow();
+        let proof = |key: &HolderKey| {
+            key.proof(
+                method,
+                htu,
+                access_token,
+                nonce.as_deref(),
+                SystemClock.now(),
+            )
+        };
+        let proof = self.key.as_ref().map(proof).transpose();
+        proof.map_err(|fault| Failure::of(&fault))
+    }
+
+    /// Asks for a token with the client credentials grant (RFC 6749 §4.4); one that is bound to the
+    /// key, if it should be.
     pub fn token(
         &self,
         credentials: &Credentials,
         parameters: &[(&str, &str)],
+        bound: bool,
     ) -> Result<Value, Failure> {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend_from_slice(parameters);
-        self.post_form(&credentials.token_endpoint, credentials, &form)
+        let url = &credentials.token_endpoint;
+        let before = self.nonce.borrow().clone();
+        match self.post(url, credentials, &form, bound) {
+            // Once more with the nonce, where there was a new one (RFC 9449 §8).
+            Err(Failure::Refused(problem))
+                if problem.code == USE_NONCE && *self.nonce.borrow() != before =>
+            {
+                self.post(url, credentials, &form, bound)
+            }
+            answer => answer,
+        }
     }
 
     /// Posts a form to an OAuth endpoint, authenticated by the credentials.
@@ -607,16 +687,49 @@ impl Wire {
         credentials: &Credentials,
         form: &[(&str, &str)],
     ) -> Result<Value, Failure> {
+        self.post(url, credentials, form, false)
+    }
+
+    fn post(
+        &self,
+        url: &str,
+        credentials: &Credentials,
+        form: &[(&str, &str)],
+        with_proof: bool,
+    ) -> Result<Value, Failure> {
+        let mut request = Request::post(url);
+        let mut form = form.to_vec();
+        let assertion;
+        match (&self.key, &credentials.client_secret) {
+            (Some(key), _) => {
+                let issuer = credentials::issuer(credentials).unwrap_or_default();
+                let made = key.assertion(&credentials.client_id, issuer, SystemClock.now());
+                assertion = made.map_err(|fault| Failure::of(&fault))?;
+                form.extend([
+                    ("client_id", credentials.client_id.as_str()),
+                    ("client_assertion_type", ASSERTION_TYPE),
+                    ("client_assertion", &assertion),
+                ]);
+            }
+            (None, Some(secret)) => {
+                let basic = basic(&credentials.client_id, secret);
+                request = request.header(header::AUTHORIZATION, basic);
+            }
+            // A file of credentials has one of both.
+            (None, None) => {}
+        }
+        if with_proof && let Some(proof) = self.proof("POST", url, None)? {
+            request = request.header(DPOP, proof);
+        }
         let pairs: Vec<_> = form
             .iter()
             .map(|(name, value)| format!("{name}={}", form_encoded(value)))
             .collect();
         let body = Zeroizing::new(pairs.join("&"));
-        let request = Request::post(url)
-            .header(header::AUTHORIZATION, basic(credentials))
+        let request = request
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body.as_str());
-        let mut response = self.run(url, request)?;
+        let mut response = self.run(url, request, false)?;
         let text = read_body(url, &mut response)?;
         let status = response.status().as_u16();
         if response.status().is_success() {
@@ -633,31 +746,34 @@ impl Wire {
         })
     }
 
-    /// As [`Wire::run`], for an answer that may go on for ever and is silent for a while at most.
-    fn run_long(
+    /// Sends a request. A long one has an answer that may go on for ever, and is silent for a while
+    /// at most.
+    fn run<B: ureq::AsSendBody>(
         &self,
         url: &str,
-        request: Result<Request<()>, ureq::http::Error>,
-    ) -> Result<Response<Body>, Failure> {
-        let long = |request| {
-            let config = self.agent.configure_request(request);
-            let config = config.timeout_global(None).timeout_per_read(Some(SILENCE));
-            config.build()
-        };
-        self.run(url, request.map(long))
-    }
-
-    fn run(
-        &self,
-        url: &str,
-        request: Result<Request<impl ureq::AsSendBody>, ureq::http::Error>,
+        request: Result<Request<B>, ureq::http::Error>,
+        long: bool,
     ) -> Result<Response<Body>, Failure> {
         let unsendable = |error| Failure::Failed(format!("cannot send to {url}: {error}"));
-        let request = request.map_err(unsendable)?;
-        self.agent
-            .run(request)
-            .map_err(|error| unreachable(url, &error))
+        let mut request = request.map_err(unsendable)?;
+        if long {
+            let config = self.agent.configure_request(request);
+            let config = config.timeout_global(None).timeout_per_read(Some(SILENCE));
+            request = config.build();
+        }
+        let response = self.agent.run(request);
+        let response = response.map_err(|error| unreachable(url, &error))?;
+        if let Some(nonce) = nonce(response.headers()) {
+            self.nonce.replace(Some(nonce));
+        }
+        Ok(response)
     }
+}
+
+/// The nonce that a server wants in the next proof (RFC 9449 §8).
+fn nonce(headers: &HeaderMap) -> Option<String> {
+    let nonce = headers.get("dpop-nonce")?.to_str().ok()?;
+    Some(nonce.to_owned())
 }
 
 fn read_body(url: &str, response: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
@@ -684,7 +800,8 @@ fn oauth_refused(refusal: OauthError, credentials: &Credentials) -> Failure {
     if error == "invalid_client" {
         error_description = format!(
             "the server does not accept the credentials of {}: the secret was revoked or has \
-             expired, or the application is disabled. With the server stopped, `writ admin \
+             expired, the key was removed, the security profile takes no secrets, or the \
+             application is disabled. With the server stopped, `writ admin \
              recover` makes a new administrator",
             credentials.client_id
         );
@@ -737,9 +854,9 @@ fn new_key() -> String {
 }
 
 /// Id and secret, each form-encoded (RFC 6749 §2.3.1).
-fn basic(credentials: &Credentials) -> String {
-    let id = form_encoded(&credentials.client_id);
-    let secret = Zeroizing::new(form_encoded(&credentials.client_secret));
+fn basic(client_id: &str, secret: &str) -> String {
+    let id = form_encoded(client_id);
+    let secret = Zeroizing::new(form_encoded(secret));
     let pair = Zeroizing::new(format!("{id}:{}", *secret));
     format!("Basic {}", STANDARD.encode(pair.as_bytes()))
 }

@@ -1,13 +1,15 @@
 //! `writ token …`: getting, revoking and looking at tokens.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
+use writ::clock::{Clock, SystemClock};
+use writ::holder_key::HolderKey;
 use writ_api::RevokeToken;
 use writ_core::{MANAGEMENT_IDENTIFIER, Millis};
 use zeroize::Zeroizing;
@@ -44,6 +46,28 @@ enum Verb {
         /// The identifier of an API resource to ask for; may be repeated
         #[arg(long = "resource", value_name = "IDENTIFIER")]
         resources: Vec<String>,
+        /// Bind it to the private key of the file: each use needs a proof (`writ token proof`)
+        #[arg(long)]
+        dpop: bool,
+    },
+    /// Print a proof for one request with a token that is bound to the private key of the file
+    #[command(after_help = "Example:
+  token=$(writ token get --credentials job.json --dpop)
+  curl -H \"Authorization: DPoP $token\" \\
+    -H \"DPoP: $(echo $token | writ token proof --credentials job.json GET https://api.example/x -)\" \\
+    https://api.example/x")]
+    Proof {
+        /// The method of the request, such as GET
+        method: String,
+        /// Its address, without query and fragment
+        url: String,
+        /// The token, or - to read it from standard input; none for a token endpoint
+        token: Option<String>,
+        /// What the other side wants in it: the header DPoP-Nonce of its answer
+        #[arg(long)]
+        nonce: Option<String>,
+        #[command(flatten)]
+        caller: Caller,
     },
     /// Revoke a token of any application; with --credentials, one's own
     #[command(after_help = "Examples:
@@ -95,7 +119,22 @@ impl Token {
                 caller,
                 scope,
                 resources,
-            } => get(out, &self.connection, &caller, scope, &resources),
+                dpop,
+            } => get(out, &self.connection, &caller, scope, &resources, dpop),
+            Verb::Proof {
+                method,
+                url,
+                token,
+                nonce,
+                caller,
+            } => {
+                let token = token.as_deref().map(given).transpose()?;
+                let key = caller.key(&self.connection)?;
+                let (token, nonce) = (token.as_ref().map(|it| it.as_str()), nonce.as_deref());
+                let proof = key.proof(&method, &url, token, nonce, SystemClock.now());
+                let proof = proof.map_err(|fault| Failure::of(&fault))?;
+                out.result(&serde_json::json!({ "proof": proof }), || proof.clone())
+            }
             Verb::Revoke {
                 token: Some(token),
                 caller,
@@ -140,11 +179,30 @@ impl Token {
 }
 
 impl Caller {
+    fn file<'a>(&'a self, connection: &'a Connection) -> &'a Path {
+        self.credentials.as_ref().unwrap_or(&connection.admin_file)
+    }
+
     fn open(&self, connection: &Connection) -> Result<(Wire, Credentials), Failure> {
-        let path = self.credentials.as_ref().unwrap_or(&connection.admin_file);
-        let credentials = credentials::read(path)?;
+        let credentials = credentials::read(self.file(connection))?;
         Ok((Wire::new(connection, &credentials)?, credentials))
     }
+
+    /// The private key of its file.
+    fn key(&self, connection: &Connection) -> Result<HolderKey, Failure> {
+        let file = self.file(connection);
+        let credentials = credentials::read(file)?;
+        let key = credentials.private_key.ok_or_else(|| no_key(file))?;
+        HolderKey::parse(&key).map_err(|fault| Failure::of(&fault))
+    }
+}
+
+fn no_key(file: &Path) -> Failure {
+    Failure::Failed(format!(
+        "{} has no private_key that a token could be bound to: `writ application add-key` makes a \
+         file with one",
+        file.display()
+    ))
 }
 
 fn get(
@@ -153,8 +211,12 @@ fn get(
     caller: &Caller,
     scope: Option<String>,
     resources: &[String],
+    dpop: bool,
 ) -> Result<(), Failure> {
     let (wire, credentials) = caller.open(connection)?;
+    if dpop && credentials.private_key.is_none() {
+        return Err(no_key(caller.file(connection)));
+    }
     let nothing_asked = scope.is_none() && resources.is_empty();
     let scope = match scope {
         None if nothing_asked => credentials.scope.clone(),
@@ -173,7 +235,7 @@ fn get(
     if parameters.is_empty() && caller.credentials.is_none() {
         parameters.push(("resource", MANAGEMENT_IDENTIFIER));
     }
-    let answer = wire.token(&credentials, &parameters)?;
+    let answer = wire.token(&credentials, &parameters, dpop)?;
     if out.is_json() {
         return out.value(&answer);
     }
