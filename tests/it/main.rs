@@ -8,6 +8,7 @@ mod canaries;
 mod cli;
 mod clients;
 mod failing_disk;
+mod haproxy;
 mod issuer_path;
 mod listeners;
 mod master_key;
