@@ -127,7 +127,9 @@ async fn answer(
             let certificate = source.certificate.as_deref();
             let holds = held(request, app, "/oauth2/introspect", presented, certificate)
                 .await
-                .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
+                .map_err(|error| {
+                    OAuthError::proof_beside_token(error, app.nonces.current(app.now()))
+                })?;
             administrator(app, &index, presented, &holds)?
         }
         _ => {

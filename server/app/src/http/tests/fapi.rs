@@ -1,6 +1,27 @@
 //! The modules of OpenID's conformance suite for the FAPI 2.0 Security Profile with client
 //! credentials, by their names, for both combinations: `private_key_jwt` with DPoP, and mutual TLS
 //! with tokens that are bound to the certificate.
+//!
+//! | module (`fapi2-security-profile-final-…`) | key + DPoP | mutual TLS | why not |
+//! |---|---|---|---|
+//! | `discovery-end-point-verification` | yes | yes | |
+//! | `happy-flow` | yes | yes | |
+//! | `access-token-type-header-case-sensitivity` | yes | yes | |
+//! | `check-dpop-proof-nbf-exp` | yes | - | there is no proof |
+//! | `dpop-negative-tests` | yes | - | there is no proof |
+//! | `ensure-dpopproof-with-iat-10seconds-before-succeeds` | yes | - | there is no proof |
+//! | `ensure-dpopproof-with-iat-10seconds-after-succeeds` | yes | - | there is no proof |
+//! | `ensure-holder-of-key-required` | yes | yes | |
+//! | `ensure-client-assertion-in-token-endpoint` | yes | as its like: no certificate | there is no assertion |
+//! | `ensure-client-assertion-with-exp-is-5-minutes-in-past-fails` | yes | - | there is no assertion |
+//! | `ensure-client-assertion-with-no-sub-fails` | yes | - | there is no assertion |
+//! | `ensure-client-assertion-with-wrong-aud-fails` | yes | - | there is no assertion |
+//! | `ensure-signed-client-assertion-with-rs256-fails` | yes | - | there is no assertion |
+//! | `ensure-client-id-in-token-endpoint` | of another | yes | the assertion says it; a certificate does not |
+//!
+//! The resources are this server's own: the admin API, and introspection by a token.
+
+mod resources;
 
 use super::*;
 use crate::client_certificate::tests as certificates;
@@ -69,6 +90,17 @@ async fn client(server: &TestServer, api: ApiId) -> Client {
         authentication: Some(Box::new(own)),
     };
     server.execute(change).await;
+    let management = server.app.index().management().unwrap().id;
+    let grant = Command::AddGrant {
+        application: job.id(),
+        api: management,
+        mode: GrantMode::None,
+        scopes: vec![
+            "writ:settings:read".parse().unwrap(),
+            "writ:tokens:introspect".parse().unwrap(),
+        ],
+    };
+    server.execute(grant).await;
     Client {
         id: job.client_id,
         key,
@@ -237,58 +269,6 @@ async fn fapi2_security_profile_final_happy_flow() {
     assert!(world.server.app.index().api(world.api).is_some());
 }
 
-/// Asks for the settings with a token of the administrator that is bound by DPoP.
-async fn settings_with(
-    server: &TestServer,
-    scheme: &str,
-    proof: Option<&str>,
-    token: &str,
-) -> Answer {
-    let mut request = TestRequest::get()
-        .uri("/api/v1/settings")
-        .insert_header(("authorization", format!("{scheme} {token}")));
-    if let Some(proof) = proof {
-        request = request.insert_header(("dpop", proof));
-    }
-    server.send(request).await
-}
-
-async fn bound_admin_token(server: &TestServer, key: &MintKey) -> String {
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", server.admin.client_id.as_str()),
-        ("client_secret", server.admin.client_secret.as_str()),
-        ("resource", MANAGEMENT_IDENTIFIER),
-    ];
-    let proof = key.proof("POST", TOKEN, server.app.now(), None, None);
-    let request = TestRequest::post()
-        .uri("/oauth2/token")
-        .insert_header(("dpop", proof))
-        .set_form(form);
-    let body = server.send(request).await.json();
-    assert_eq!(body["token_type"], "DPoP", "{body}");
-    body["access_token"].as_str().unwrap().to_owned()
-}
-
-const SETTINGS: &str = "https://writ.example/api/v1/settings";
-
-#[actix_web::test]
-async fn fapi2_security_profile_final_access_token_type_header_case_sensitivity() {
-    let server = TestServer::new();
-    let key = MintKey::generate(A::ES256);
-    let token = bound_admin_token(&server, &key).await;
-    for scheme in ["DPoP", "dpop", "DPOP"] {
-        let proof = key.proof("GET", SETTINGS, server.app.now(), Some(&token), None);
-        let answer = settings_with(&server, scheme, Some(&proof), &token).await;
-        assert_eq!(
-            answer.status,
-            StatusCode::OK,
-            "{scheme}: {:?}",
-            answer.json()
-        );
-    }
-}
-
 #[actix_web::test]
 async fn fapi2_security_profile_final_check_dpop_proof_nbf_exp() {
     let world = world().await;
@@ -338,7 +318,7 @@ async fn fapi2_security_profile_final_dpop_negative_tests() {
         ),
         (
             "htu of another endpoint",
-            changed(|claims| claims["htu"] = SETTINGS.into()),
+            changed(|claims| claims["htu"] = "https://writ.example/api/v1/settings".into()),
         ),
         (
             "no jti",
@@ -420,38 +400,16 @@ async fn iat_moved(seconds: i64, good: bool) {
     }
 }
 
+/// And at a resource: see `resources`.
 #[actix_web::test]
 async fn fapi2_security_profile_final_ensure_holder_of_key_required() {
-    // At the token endpoint: no token that is bound to nothing.
     let world = world().await;
     let client = &world.clients[0];
+    // At the token endpoint: no token that is bound to nothing.
     let asked = world.asked(Way::KeyAndDpop, client).without("dpop");
     refused(&world.send(asked).await, 400, "invalid_request");
-    // At a resource: none without what it is bound to.
-    let server = TestServer::new();
-    let (key, other) = (MintKey::generate(A::ES256), MintKey::generate(A::ES256));
-    let token = bound_admin_token(&server, &key).await;
-    let proof =
-        |by: &MintKey, of: &str| by.proof("GET", SETTINGS, server.app.now(), Some(of), None);
-    let good = proof(&key, &token);
-    for (what, scheme, proof) in [
-        ("as a bearer", "Bearer", None),
-        ("as a bearer with a proof", "Bearer", Some(good.clone())),
-        ("without a proof", "DPoP", None),
-        ("with another key", "DPoP", Some(proof(&other, &token))),
-        ("for another token", "DPoP", Some(proof(&key, "another"))),
-    ] {
-        let answer = settings_with(&server, scheme, proof.as_deref(), &token).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
-    }
-    let once = settings_with(&server, "DPoP", Some(&good), &token).await;
-    assert_eq!(once.status, StatusCode::OK);
-    let twice = settings_with(&server, "DPoP", Some(&good), &token).await;
-    assert_eq!(twice.status, StatusCode::UNAUTHORIZED, "RFC 9449 §11.1");
-    // RFC 9449 §7.1: a token that is bound to nothing is no DPoP token.
-    let unbound = server.admin_token(&server.admin).await;
-    let answer = settings_with(&server, "DPoP", Some(&proof(&key, &unbound)), &unbound).await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let asked = world.asked(Way::Mtls, client).without("client-cert");
+    refused(&world.send(asked).await, 401, "invalid_client");
 }
 
 #[actix_web::test]
