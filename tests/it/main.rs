@@ -24,3 +24,4 @@ mod shutdown;
 mod tidy;
 mod time_limits;
 mod witness;
+mod workloads;
