@@ -21,7 +21,7 @@
 //!
 //! The resources are this server's own: the admin API, and introspection by a token.
 
-mod resources;
+pub(super) mod resources;
 
 use super::*;
 use crate::client_certificate::tests as certificates;
@@ -32,32 +32,32 @@ use writ_core::{
 };
 
 pub(super) const TOKEN: &str = "https://writ.example/oauth2/token";
-const PROXY: &str = "127.0.0.1:4711";
+pub(super) const PROXY: &str = "127.0.0.1:4711";
 
 /// An application of the strict profile, with what it holds.
-struct Client {
-    id: String,
-    key: MintKey,
-    proof: MintKey,
-    certificate: Vec<u8>,
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) key: MintKey,
+    pub(super) proof: MintKey,
+    pub(super) certificate: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     KeyAndDpop,
     Mtls,
 }
 
-const WAYS: [Way; 2] = [Way::KeyAndDpop, Way::Mtls];
+pub(super) const WAYS: [Way; 2] = [Way::KeyAndDpop, Way::Mtls];
 
-struct World {
-    server: TestServer,
+pub(super) struct World {
+    pub(super) server: TestServer,
     api: ApiId,
-    clients: [Client; 2],
+    pub(super) clients: [Client; 2],
 }
 
 /// A server behind a proxy, with two applications of the strict profile.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let server = TestServer::new().restart_with(|config| {
         config.proxies.trusted = vec!["127.0.0.1".parse().unwrap()];
     });
@@ -110,25 +110,25 @@ async fn client(server: &TestServer, api: ApiId) -> Client {
 }
 
 /// One request, before a test changes something of it.
-struct Asked {
-    form: Vec<(String, String)>,
-    headers: Vec<(&'static str, String)>,
+pub(super) struct Asked {
+    pub(super) form: Vec<(String, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 impl Asked {
-    fn set(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn set(mut self, name: &str, value: &str) -> Self {
         self.form.retain(|(known, _)| known != name);
         self.form.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    fn without(mut self, name: &str) -> Self {
+    pub(super) fn without(mut self, name: &str) -> Self {
         self.form.retain(|(known, _)| known != name);
         self.headers.retain(|(known, _)| *known != name);
         self
     }
 
-    fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.to_owned()));
         self
@@ -136,15 +136,15 @@ impl Asked {
 }
 
 impl World {
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         self.server.app.now()
     }
 
-    fn claims(&self, client: &Client) -> Value {
+    pub(super) fn claims(&self, client: &Client) -> Value {
         MintKey::assertion_claims(&client.id, ISSUER, self.now())
     }
 
-    fn asked(&self, way: Way, client: &Client) -> Asked {
+    pub(super) fn asked(&self, way: Way, client: &Client) -> Asked {
         let asked = Asked {
             form: Vec::new(),
             headers: Vec::new(),
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    fn asserting(&self, asked: Asked, assertion: &str) -> Asked {
+    pub(super) fn asserting(&self, asked: Asked, assertion: &str) -> Asked {
         asked
             .set(
                 "client_assertion_type",
@@ -176,14 +176,14 @@ impl World {
     }
 
     /// With other claims in the assertion.
-    fn claiming(&self, client: &Client, change: impl FnOnce(&mut Value)) -> Asked {
+    pub(super) fn claiming(&self, client: &Client, change: impl FnOnce(&mut Value)) -> Asked {
         let mut claims = self.claims(client);
         change(&mut claims);
         let asked = self.asked(Way::KeyAndDpop, client);
         self.asserting(asked, &client.key.jwt(&claims))
     }
 
-    async fn send(&self, asked: Asked) -> Answer {
+    pub(super) async fn send(&self, asked: Asked) -> Answer {
         let mut request = TestRequest::post()
             .uri("/oauth2/token")
             .peer_addr(PROXY.parse().unwrap())
@@ -194,7 +194,7 @@ impl World {
         self.server.send(request).await
     }
 
-    async fn granted(&self, asked: Asked) -> Value {
+    pub(super) async fn granted(&self, asked: Asked) -> Value {
         let answer = self.send(asked).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
         answer.json()

@@ -4,45 +4,46 @@ use super::*;
 
 /// A resource of this server that takes tokens.
 #[derive(Clone, Copy, Debug)]
-enum Resource {
+pub(in crate::http::tests) enum Resource {
     Settings,
     Introspection,
 }
 
-const RESOURCES: [Resource; 2] = [Resource::Settings, Resource::Introspection];
+pub(in crate::http::tests) const RESOURCES: [Resource; 2] =
+    [Resource::Settings, Resource::Introspection];
 
 impl Resource {
-    fn method(self) -> &'static str {
+    pub(in crate::http::tests) fn method(self) -> &'static str {
         match self {
             Self::Settings => "GET",
             Self::Introspection => "POST",
         }
     }
 
-    fn path(self) -> &'static str {
+    pub(in crate::http::tests) fn path(self) -> &'static str {
         match self {
             Self::Settings => "/api/v1/settings",
             Self::Introspection => "/oauth2/introspect",
         }
     }
 
-    fn htu(self) -> String {
+    pub(in crate::http::tests) fn htu(self) -> String {
         format!("{ISSUER}{}", self.path())
     }
 }
 
 /// What is presented at a resource, before a test changes something of it.
 #[derive(Clone)]
-struct Used {
-    scheme: &'static str,
-    token: String,
-    proof: Option<String>,
-    certificate: Option<Vec<u8>>,
+pub(in crate::http::tests) struct Used {
+    pub(in crate::http::tests) scheme: &'static str,
+    pub(in crate::http::tests) token: String,
+    pub(in crate::http::tests) proof: Option<String>,
+    pub(in crate::http::tests) certificate: Option<Vec<u8>>,
 }
 
 impl World {
     /// A token for the resources of this server.
-    async fn bound(&self, way: Way, client: &Client) -> String {
+    pub(in crate::http::tests) async fn bound(&self, way: Way, client: &Client) -> String {
         let asked = self
             .asked(way, client)
             .set("scope", "writ:settings:read writ:tokens:introspect")
@@ -51,7 +52,12 @@ impl World {
         body["access_token"].as_str().unwrap().to_owned()
     }
 
-    fn proof(&self, key: &MintKey, resource: Resource, token: &str) -> String {
+    pub(in crate::http::tests) fn proof(
+        &self,
+        key: &MintKey,
+        resource: Resource,
+        token: &str,
+    ) -> String {
         key.proof(
             resource.method(),
             &resource.htu(),
@@ -62,7 +68,13 @@ impl World {
     }
 
     /// As it should be used.
-    fn used(&self, way: Way, client: &Client, resource: Resource, token: &str) -> Used {
+    pub(in crate::http::tests) fn used(
+        &self,
+        way: Way,
+        client: &Client,
+        resource: Resource,
+        token: &str,
+    ) -> Used {
         let token_text = token.to_owned();
         match way {
             Way::KeyAndDpop => Used {
@@ -80,7 +92,7 @@ impl World {
         }
     }
 
-    async fn at(&self, resource: Resource, used: Used) -> Answer {
+    pub(in crate::http::tests) async fn at(&self, resource: Resource, used: Used) -> Answer {
         let request = match resource {
             Resource::Settings => TestRequest::get(),
             Resource::Introspection => TestRequest::post().set_form([("token", &used.token)]),
@@ -100,7 +112,7 @@ impl World {
         self.server.send(request).await
     }
 
-    async fn served(&self, resource: Resource, used: Used) {
+    pub(in crate::http::tests) async fn served(&self, resource: Resource, used: Used) {
         let scheme = used.scheme;
         let answer = self.at(resource, used).await;
         let told = answer.json();
@@ -110,7 +122,12 @@ impl World {
         }
     }
 
-    async fn turned_away(&self, what: &str, resource: Resource, used: Used) {
+    pub(in crate::http::tests) async fn turned_away(
+        &self,
+        what: &str,
+        resource: Resource,
+        used: Used,
+    ) {
         let answer = self.at(resource, used).await;
         let status = answer.status;
         assert_eq!(
