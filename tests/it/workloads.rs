@@ -88,7 +88,7 @@ impl World {
     }
 
     /// An application that a token of this issuer and subject proves, if it has these claims.
-    fn trusting(&self, issuer: &str, subject: &str, claims: Value) -> Application {
+    fn trusting(&self, issuer: &str, subject: &str, claims: &Value) -> Application {
         let job = self.admin.register_application(subject);
         self.admin.grant(&job, &self.api, &["courses:read"]);
         let rule = json!({
@@ -199,7 +199,7 @@ fn a_token_like_those_of_github_actions_proves_a_job() {
     };
     let subject = "repo:octo-org/octo-repo:ref:refs/heads/main";
     let claims = json!({ "repository_id": "74", "ref_protected": "true" });
-    let job = world.trusting(&world.issuer, subject, claims);
+    let job = world.trusting(&world.issuer, subject, &claims);
     world.takes(&job, "github", &world.issuer, subject);
     world.refuses_the_others(&job, "github", 6);
 }
@@ -211,7 +211,7 @@ fn a_token_like_those_of_kubernetes_proves_a_service_account() {
     };
     let subject = "system:serviceaccount:billing:nightly";
     let issuer = format!("{}/cluster", world.issuer);
-    let job = world.trusting(&issuer, subject, json!({}));
+    let job = world.trusting(&issuer, subject, &json!({}));
     world.takes(&job, "kubernetes", &issuer, subject);
     world.refuses_the_others(&job, "kubernetes", 5);
 }
@@ -223,7 +223,7 @@ fn what_the_spiffe_crate_takes_for_a_jwt_svid_proves_a_workload() {
     };
     let subject = "spiffe://example.org/ns/billing/sa/nightly";
     let issuer = "spiffe://example.org";
-    let job = world.trusting(issuer, subject, json!({}));
+    let job = world.trusting(issuer, subject, &json!({}));
 
     // The bundle that Writ is told of, as the crate reads it.
     let document = world.platforms.get("/bundle").expect(200).json();

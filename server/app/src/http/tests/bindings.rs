@@ -89,7 +89,7 @@ async fn rfc9440_2_2_a_certificate_is_said_once_and_is_one() {
     let pem = format!("-----BEGIN CERTIFICATE----- {value} -----END CERTIFICATE-----");
     let bare = STANDARD.encode(&world.clients[0].certificate);
     let own = ("client-cert", value.as_str());
-    let (listed, chain) = (format!("{value}, {value}"), vec![&*value; 8].join(","));
+    let (listed, chain) = (format!("{value}, {value}"), [&*value; 8].join(","));
     let wrong: [&[(&str, &str)]; 8] = [
         &[own, own],
         &[("client-cert", &listed)],

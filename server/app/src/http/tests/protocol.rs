@@ -53,8 +53,16 @@ async fn rfc_9701_section_5_an_introspection_is_signed_for_who_asks() {
     let answer = ask(accept, "nonsense").await;
     let told = super::claims(&String::from_utf8(answer.body).unwrap());
     assert_eq!(told["token_introspection"], json!({ "active": false }));
-    let answer = ask("application/json", &token).await;
-    assert_eq!(answer.json()["active"], true);
+    // RFC 9110 §12.4.2: q=0 is a no.
+    for accept in [
+        "application/json",
+        "application/token-introspection+jwt;q=0, application/json",
+        "application/token-introspection+jwt; Q=0.000",
+        "application/token-introspection+jwt2",
+        "*/*",
+    ] {
+        assert_eq!(ask(accept, &token).await.json()["active"], true, "{accept}");
+    }
 }
 
 #[actix_web::test]
