@@ -14,7 +14,7 @@ use std::process::Command;
 use writ_tests::{PATIENCE, Process, Start, Writ, outside};
 
 /// The answer of the token endpoint to `curl`, with a certificate or without.
-fn curl(writ: &Writ, certificate: Option<&Path>, form: &[(&str, &str)]) -> Value {
+pub(crate) fn curl(writ: &Writ, certificate: Option<&Path>, form: &[(&str, &str)]) -> Value {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--cacert"])
         .arg(writ.data("tls/cert.pem"));

@@ -1,4 +1,4 @@
-//! Other people's programs: whether Node.js, Python and Go are here, and their packages installed
+//! Other people's programs: whether Node.js, Python, Go and HAProxy are here, and their packages installed
 //! under `target/`, at the versions that are committed; those of Go are Debian's. Where a tool is
 //! missing its checks are left out, aloud; under `CI=true` that fails.
 
@@ -50,6 +50,17 @@ pub fn have(programs: &[&str], checks: &str) -> bool {
         left_out(checks, &format!("not found: {}", missing.join(", ")));
     }
     missing.is_empty()
+}
+
+/// Where HAProxy is, or nothing when `checks` are left out for want of it.
+pub fn haproxy(checks: &str) -> Option<PathBuf> {
+    // Where Debian has it is not on everybody's path.
+    let places = ["haproxy", "/usr/sbin/haproxy"];
+    let found = places.iter().find(|place| printed(place, "-v").is_some());
+    if found.is_none() {
+        left_out(checks, "not found: haproxy (Debian: haproxy)");
+    }
+    found.map(PathBuf::from)
 }
 
 /// Installs the Node.js package in `source` (as its lock file says) beside a copy of its files;

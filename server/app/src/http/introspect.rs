@@ -78,14 +78,22 @@ fn told(found: &Option<ValidatedToken>) -> Told<'_> {
     }
 }
 
-/// Whether the caller asks for a signed answer (RFC 9701 §4).
+/// Whether the caller asks for a signed answer (RFC 9701 §4). Who says that it takes none (`q=0`, RFC
+/// 9110 §12.4.2) does not.
 fn wants_jwt(headers: &header::HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT);
     let types = accepted.filter_map(|value| value.to_str().ok());
     let mut types = types.flat_map(|value| value.split(','));
     types.any(|one| {
-        let name = one.split(';').next().unwrap_or_default().trim();
-        name.eq_ignore_ascii_case(SIGNED)
+        let mut parts = one.split(';').map(str::trim);
+        let signed = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(SIGNED));
+        let refused = |part: &str| match part.split_once('=') {
+            Some((name, weight)) => name.eq_ignore_ascii_case("q") && weight.parse() == Ok(0.0),
+            None => false,
+        };
+        signed && !parts.any(refused)
     })
 }
 
@@ -127,7 +135,9 @@ async fn answer(
             let certificate = source.certificate.as_deref();
             let holds = held(request, app, "/oauth2/introspect", presented, certificate)
                 .await
-                .map_err(|error| OAuthError::proof(error, app.nonces.current(app.now())))?;
+                .map_err(|error| {
+                    OAuthError::proof_beside_token(error, app.nonces.current(app.now()))
+                })?;
             administrator(app, &index, presented, &holds)?
         }
         _ => {

@@ -22,6 +22,7 @@ pub struct OAuthError {
     /// In seconds.
     retry_after: Option<u64>,
     nonce: Option<String>,
+    beside_token: bool,
 }
 
 #[derive(Serialize)]
@@ -77,6 +78,7 @@ impl OAuthError {
             description,
             retry_after: None,
             nonce: None,
+            beside_token: false,
         }
     }
 
@@ -93,6 +95,16 @@ impl OAuthError {
         }
     }
 
+    /// The same where an access token was presented with it, as at any resource (RFC 9449 §7.1, §9).
+    #[must_use]
+    pub fn proof_beside_token(error: ProofError, nonce: String) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            beside_token: true,
+            ..Self::proof(error, nonce)
+        }
+    }
+
     /// The answer.
     #[must_use]
     pub fn response(&self) -> HttpResponse {
@@ -101,8 +113,11 @@ impl OAuthError {
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::PRAGMA, "no-cache"));
         if self.status == StatusCode::UNAUTHORIZED {
-            let basic = r#"Basic realm="writ", charset="UTF-8""#;
-            response.insert_header((header::WWW_AUTHENTICATE, basic));
+            let challenge = match self.beside_token {
+                true => format!(r#"DPoP realm="writ", error="{}""#, self.code.as_str()),
+                false => r#"Basic realm="writ", charset="UTF-8""#.to_owned(),
+            };
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Some(nonce) = &self.nonce {
             response.insert_header(("dpop-nonce", nonce.as_str()));

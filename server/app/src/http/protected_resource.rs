@@ -38,7 +38,10 @@ fn document(issuer: &str, api: &ApiResource) -> Value {
     say("resource", json!(api.identifier.as_str()));
     say("authorization_servers", json!([issuer]));
     say("resource_name", json!(api.name.as_str()));
-    say("scopes_supported", json!(scopes));
+    // RFC 9728 §3.2: a member without values is left out.
+    if !scopes.is_empty() {
+        say("scopes_supported", json!(scopes));
+    }
     // RFC 6750 §2.1 alone: a token in a form or a URL ends up in logs.
     say("bearer_methods_supported", json!(["header"]));
     match api.profile.sender_constraint {

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod assertions;
+mod bindings;
 mod details;
 mod exchange;
 mod fapi;
@@ -509,6 +511,21 @@ async fn introspect(server: &TestServer, who: &Job, token: &str) -> Value {
     let answer = server.post("/oauth2/introspect", &form).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.json()
+}
+
+/// The signed answer (RFC 9701).
+async fn signed_introspection(server: &TestServer, who: &Job, token: &str) -> String {
+    let request = TestRequest::post()
+        .uri("/oauth2/introspect")
+        .insert_header(("accept", "application/token-introspection+jwt"))
+        .set_form([
+            ("client_id", who.client_id.as_str()),
+            ("client_secret", who.client_secret.as_str()),
+            ("token", token),
+        ]);
+    let answer = server.send(request).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    String::from_utf8(answer.body).unwrap()
 }
 
 #[actix_web::test]

@@ -114,8 +114,21 @@ async fn answer(
     };
     issue(app, &asked).await.map_err(|error| {
         log(&error);
-        OAuthError::from(&error)
+        refused(grant_type, &error)
     })
+}
+
+/// The answer to an error. A foreign token that is presented as a grant and proves nobody is a bad
+/// grant (RFC 7521 §4.1.1, RFC 7523 §3.1): no client was to be authenticated.
+fn refused(grant_type: GrantType, error: &IssueError) -> OAuthError {
+    match (grant_type, error.code()) {
+        (GrantType::JwtBearer, TokenErrorCode::InvalidClient) => {
+            let code = TokenErrorCode::InvalidGrant;
+            let description = "the assertion is not valid";
+            OAuthError::new(StatusCode::BAD_REQUEST, code, description)
+        }
+        _ => OAuthError::from(error),
+    }
 }
 
 /// The token that is presented as a grant. It proves the application, so nothing else may.

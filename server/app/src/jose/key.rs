@@ -244,7 +244,9 @@ fn text<'a>(
     }
 }
 
-/// `use` (RFC 7517 §4.2) and `key_ops` (§4.3) let it verify signatures, or are absent.
+/// `use` (RFC 7517 §4.2) and `key_ops` (§4.3) let it verify signatures, or are absent. The keys of a
+/// SPIFFE trust domain that sign JWTs have a `use` of their own (SPIFFE Trust Domain and Bundle
+/// §4.2.2); those that sign certificates (`x509-svid`) are for nothing else.
 fn check_purpose(object: &Map<String, Value>) -> Result<(), ForeignKeyFault> {
     let usage = text(object, "use")?;
     let may_verify = match object.get("key_ops") {
@@ -252,7 +254,7 @@ fn check_purpose(object: &Map<String, Value>) -> Result<(), ForeignKeyFault> {
         Some(Value::Array(operations)) => operations.iter().any(|one| one == "verify"),
         Some(_) => return Err(ForeignKeyFault::Malformed),
     };
-    if may_verify && usage.is_none_or(|usage| usage == "sig") {
+    if may_verify && usage.is_none_or(|usage| ["sig", "jwt-svid"].contains(&usage)) {
         Ok(())
     } else {
         Err(ForeignKeyFault::Purpose)

@@ -325,3 +325,91 @@ async fn a_bound_token_is_not_exchanged_for_one_that_is_not() {
     let answer = world.exchange(&world.guard, bound, &ask).await;
     refused(&answer, 400, "invalid_request");
 }
+
+#[actix_web::test]
+async fn rfc8693_2_2_2_a_subject_token_that_is_not_valid_is_exchanged_for_nothing() {
+    let world = world().await;
+    let ask = [("scope", "bills:read")];
+    let refuses = async |what: &str, token: &str| {
+        let answer = world.exchange(&world.guard, token, &ask).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}");
+        refused(&answer, 400, "invalid_request");
+    };
+    let fresh = async || {
+        let ask = [("scope", "courses:read")];
+        world.server.access_token(&world.caller, &ask).await
+    };
+    // By nobody, by another, and for another thing.
+    let token = fresh().await;
+    let key = crate::jose::mint::key(crate::jose::ForeignAlgorithm::ES256);
+    let foreign = key.sign(&part(&token, 0), &claims(&token));
+    refuses("of another key", &foreign).await;
+    let none = json!({ "alg": "none", "typ": "at+jwt", "kid": part(&token, 0)["kid"] });
+    let none = URL_SAFE_NO_PAD.encode(none.to_string());
+    let body = token.split('.').nth(1).unwrap();
+    refuses("none", &format!("{none}.{body}.")).await;
+    let told = signed_introspection(&world.server, &world.guard, &token).await;
+    refuses("a signed introspection", &told).await;
+    // Revoked, and from before a cut.
+    let revoke = [
+        ("client_id", world.caller.client_id.as_str()),
+        ("client_secret", world.caller.client_secret.as_str()),
+        ("token", token.as_str()),
+    ];
+    let answer = world.server.post("/oauth2/revoke", &revoke).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    refuses("revoked", &token).await;
+    let token = fresh().await;
+    let cut = Command::CutTokens {
+        application: world.caller.id(),
+    };
+    world.server.execute(cut).await;
+    refuses("cut", &token).await;
+    let answer = world.exchange(&world.guard, &fresh().await, &ask).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
+}
+
+#[actix_web::test]
+async fn rfc8693_2_1_who_exchanges_proves_who_it_is() {
+    let world = world().await;
+    let nobody = Job {
+        client_id: world.guard.client_id.clone(),
+        client_secret: world.caller.client_secret.clone(),
+    };
+    let ask = [("scope", "bills:read")];
+    let answer = world.exchange(&nobody, &world.token, &ask).await;
+    refused(&answer, 401, "invalid_client");
+    // What is exchanged is no authentication.
+    let form = [
+        (
+            "grant_type",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ),
+        ("client_id", world.guard.client_id.as_str()),
+        ("subject_token", world.token.as_str()),
+        (
+            "subject_token_type",
+            "urn:ietf:params:oauth:token-type:access_token",
+        ),
+        ("scope", "bills:read"),
+    ];
+    let answer = world.server.post("/oauth2/token", &form).await;
+    refused(&answer, 401, "invalid_client");
+}
+
+#[actix_web::test]
+async fn rfc8693_2_2_2_a_target_that_is_not_known_is_refused() {
+    let world = world().await;
+    for target in [
+        ("audience", "bills"),
+        ("audience", "https://unknown.example"),
+        ("resource", "https://unknown.example"),
+    ] {
+        let answer = world.exchange(&world.guard, &world.token, &[target]).await;
+        refused(&answer, 400, "invalid_target");
+    }
+    // One of two is enough.
+    let both = [("audience", BILLS), ("resource", "https://unknown.example")];
+    let answer = world.exchange(&world.guard, &world.token, &both).await;
+    refused(&answer, 400, "invalid_target");
+}

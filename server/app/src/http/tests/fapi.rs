@@ -1,6 +1,27 @@
 //! The modules of OpenID's conformance suite for the FAPI 2.0 Security Profile with client
 //! credentials, by their names, for both combinations: `private_key_jwt` with DPoP, and mutual TLS
 //! with tokens that are bound to the certificate.
+//!
+//! | module (`fapi2-security-profile-final-…`) | key + DPoP | mutual TLS | why not |
+//! |---|---|---|---|
+//! | `discovery-end-point-verification` | yes | yes | |
+//! | `happy-flow` | yes | yes | |
+//! | `access-token-type-header-case-sensitivity` | yes | yes | |
+//! | `check-dpop-proof-nbf-exp` | yes | - | there is no proof |
+//! | `dpop-negative-tests` | yes | - | there is no proof |
+//! | `ensure-dpopproof-with-iat-10seconds-before-succeeds` | yes | - | there is no proof |
+//! | `ensure-dpopproof-with-iat-10seconds-after-succeeds` | yes | - | there is no proof |
+//! | `ensure-holder-of-key-required` | yes | yes | |
+//! | `ensure-client-assertion-in-token-endpoint` | yes | as its like: no certificate | there is no assertion |
+//! | `ensure-client-assertion-with-exp-is-5-minutes-in-past-fails` | yes | - | there is no assertion |
+//! | `ensure-client-assertion-with-no-sub-fails` | yes | - | there is no assertion |
+//! | `ensure-client-assertion-with-wrong-aud-fails` | yes | - | there is no assertion |
+//! | `ensure-signed-client-assertion-with-rs256-fails` | yes | - | there is no assertion |
+//! | `ensure-client-id-in-token-endpoint` | of another | yes | the assertion says it; a certificate does not |
+//!
+//! The resources are this server's own: the admin API, and introspection by a token.
+
+pub(super) mod resources;
 
 use super::*;
 use crate::client_certificate::tests as certificates;
@@ -11,32 +32,32 @@ use writ_core::{
 };
 
 pub(super) const TOKEN: &str = "https://writ.example/oauth2/token";
-const PROXY: &str = "127.0.0.1:4711";
+pub(super) const PROXY: &str = "127.0.0.1:4711";
 
 /// An application of the strict profile, with what it holds.
-struct Client {
-    id: String,
-    key: MintKey,
-    proof: MintKey,
-    certificate: Vec<u8>,
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) key: MintKey,
+    pub(super) proof: MintKey,
+    pub(super) certificate: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     KeyAndDpop,
     Mtls,
 }
 
-const WAYS: [Way; 2] = [Way::KeyAndDpop, Way::Mtls];
+pub(super) const WAYS: [Way; 2] = [Way::KeyAndDpop, Way::Mtls];
 
-struct World {
-    server: TestServer,
+pub(super) struct World {
+    pub(super) server: TestServer,
     api: ApiId,
-    clients: [Client; 2],
+    pub(super) clients: [Client; 2],
 }
 
 /// A server behind a proxy, with two applications of the strict profile.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let server = TestServer::new().restart_with(|config| {
         config.proxies.trusted = vec!["127.0.0.1".parse().unwrap()];
     });
@@ -69,6 +90,17 @@ async fn client(server: &TestServer, api: ApiId) -> Client {
         authentication: Some(Box::new(own)),
     };
     server.execute(change).await;
+    let management = server.app.index().management().unwrap().id;
+    let grant = Command::AddGrant {
+        application: job.id(),
+        api: management,
+        mode: GrantMode::None,
+        scopes: vec![
+            "writ:settings:read".parse().unwrap(),
+            "writ:tokens:introspect".parse().unwrap(),
+        ],
+    };
+    server.execute(grant).await;
     Client {
         id: job.client_id,
         key,
@@ -78,25 +110,25 @@ async fn client(server: &TestServer, api: ApiId) -> Client {
 }
 
 /// One request, before a test changes something of it.
-struct Asked {
-    form: Vec<(String, String)>,
-    headers: Vec<(&'static str, String)>,
+pub(super) struct Asked {
+    pub(super) form: Vec<(String, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 impl Asked {
-    fn set(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn set(mut self, name: &str, value: &str) -> Self {
         self.form.retain(|(known, _)| known != name);
         self.form.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    fn without(mut self, name: &str) -> Self {
+    pub(super) fn without(mut self, name: &str) -> Self {
         self.form.retain(|(known, _)| known != name);
         self.headers.retain(|(known, _)| *known != name);
         self
     }
 
-    fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.to_owned()));
         self
@@ -104,15 +136,15 @@ impl Asked {
 }
 
 impl World {
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         self.server.app.now()
     }
 
-    fn claims(&self, client: &Client) -> Value {
+    pub(super) fn claims(&self, client: &Client) -> Value {
         MintKey::assertion_claims(&client.id, ISSUER, self.now())
     }
 
-    fn asked(&self, way: Way, client: &Client) -> Asked {
+    pub(super) fn asked(&self, way: Way, client: &Client) -> Asked {
         let asked = Asked {
             form: Vec::new(),
             headers: Vec::new(),
@@ -134,7 +166,7 @@ impl World {
         }
     }
 
-    fn asserting(&self, asked: Asked, assertion: &str) -> Asked {
+    pub(super) fn asserting(&self, asked: Asked, assertion: &str) -> Asked {
         asked
             .set(
                 "client_assertion_type",
@@ -144,14 +176,14 @@ impl World {
     }
 
     /// With other claims in the assertion.
-    fn claiming(&self, client: &Client, change: impl FnOnce(&mut Value)) -> Asked {
+    pub(super) fn claiming(&self, client: &Client, change: impl FnOnce(&mut Value)) -> Asked {
         let mut claims = self.claims(client);
         change(&mut claims);
         let asked = self.asked(Way::KeyAndDpop, client);
         self.asserting(asked, &client.key.jwt(&claims))
     }
 
-    async fn send(&self, asked: Asked) -> Answer {
+    pub(super) async fn send(&self, asked: Asked) -> Answer {
         let mut request = TestRequest::post()
             .uri("/oauth2/token")
             .peer_addr(PROXY.parse().unwrap())
@@ -162,7 +194,7 @@ impl World {
         self.server.send(request).await
     }
 
-    async fn granted(&self, asked: Asked) -> Value {
+    pub(super) async fn granted(&self, asked: Asked) -> Value {
         let answer = self.send(asked).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
         answer.json()
@@ -237,58 +269,6 @@ async fn fapi2_security_profile_final_happy_flow() {
     assert!(world.server.app.index().api(world.api).is_some());
 }
 
-/// Asks for the settings with a token of the administrator that is bound by DPoP.
-async fn settings_with(
-    server: &TestServer,
-    scheme: &str,
-    proof: Option<&str>,
-    token: &str,
-) -> Answer {
-    let mut request = TestRequest::get()
-        .uri("/api/v1/settings")
-        .insert_header(("authorization", format!("{scheme} {token}")));
-    if let Some(proof) = proof {
-        request = request.insert_header(("dpop", proof));
-    }
-    server.send(request).await
-}
-
-async fn bound_admin_token(server: &TestServer, key: &MintKey) -> String {
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", server.admin.client_id.as_str()),
-        ("client_secret", server.admin.client_secret.as_str()),
-        ("resource", MANAGEMENT_IDENTIFIER),
-    ];
-    let proof = key.proof("POST", TOKEN, server.app.now(), None, None);
-    let request = TestRequest::post()
-        .uri("/oauth2/token")
-        .insert_header(("dpop", proof))
-        .set_form(form);
-    let body = server.send(request).await.json();
-    assert_eq!(body["token_type"], "DPoP", "{body}");
-    body["access_token"].as_str().unwrap().to_owned()
-}
-
-const SETTINGS: &str = "https://writ.example/api/v1/settings";
-
-#[actix_web::test]
-async fn fapi2_security_profile_final_access_token_type_header_case_sensitivity() {
-    let server = TestServer::new();
-    let key = MintKey::generate(A::ES256);
-    let token = bound_admin_token(&server, &key).await;
-    for scheme in ["DPoP", "dpop", "DPOP"] {
-        let proof = key.proof("GET", SETTINGS, server.app.now(), Some(&token), None);
-        let answer = settings_with(&server, scheme, Some(&proof), &token).await;
-        assert_eq!(
-            answer.status,
-            StatusCode::OK,
-            "{scheme}: {:?}",
-            answer.json()
-        );
-    }
-}
-
 #[actix_web::test]
 async fn fapi2_security_profile_final_check_dpop_proof_nbf_exp() {
     let world = world().await;
@@ -338,7 +318,7 @@ async fn fapi2_security_profile_final_dpop_negative_tests() {
         ),
         (
             "htu of another endpoint",
-            changed(|claims| claims["htu"] = SETTINGS.into()),
+            changed(|claims| claims["htu"] = "https://writ.example/api/v1/settings".into()),
         ),
         (
             "no jti",
@@ -420,38 +400,16 @@ async fn iat_moved(seconds: i64, good: bool) {
     }
 }
 
+/// And at a resource: see `resources`.
 #[actix_web::test]
 async fn fapi2_security_profile_final_ensure_holder_of_key_required() {
-    // At the token endpoint: no token that is bound to nothing.
     let world = world().await;
     let client = &world.clients[0];
+    // At the token endpoint: no token that is bound to nothing.
     let asked = world.asked(Way::KeyAndDpop, client).without("dpop");
     refused(&world.send(asked).await, 400, "invalid_request");
-    // At a resource: none without what it is bound to.
-    let server = TestServer::new();
-    let (key, other) = (MintKey::generate(A::ES256), MintKey::generate(A::ES256));
-    let token = bound_admin_token(&server, &key).await;
-    let proof =
-        |by: &MintKey, of: &str| by.proof("GET", SETTINGS, server.app.now(), Some(of), None);
-    let good = proof(&key, &token);
-    for (what, scheme, proof) in [
-        ("as a bearer", "Bearer", None),
-        ("as a bearer with a proof", "Bearer", Some(good.clone())),
-        ("without a proof", "DPoP", None),
-        ("with another key", "DPoP", Some(proof(&other, &token))),
-        ("for another token", "DPoP", Some(proof(&key, "another"))),
-    ] {
-        let answer = settings_with(&server, scheme, proof.as_deref(), &token).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
-    }
-    let once = settings_with(&server, "DPoP", Some(&good), &token).await;
-    assert_eq!(once.status, StatusCode::OK);
-    let twice = settings_with(&server, "DPoP", Some(&good), &token).await;
-    assert_eq!(twice.status, StatusCode::UNAUTHORIZED, "RFC 9449 §11.1");
-    // RFC 9449 §7.1: a token that is bound to nothing is no DPoP token.
-    let unbound = server.admin_token(&server.admin).await;
-    let answer = settings_with(&server, "DPoP", Some(&proof(&key, &unbound)), &unbound).await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let asked = world.asked(Way::Mtls, client).without("client-cert");
+    refused(&world.send(asked).await, 401, "invalid_client");
 }
 
 #[actix_web::test]

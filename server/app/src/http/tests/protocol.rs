@@ -53,8 +53,16 @@ async fn rfc_9701_section_5_an_introspection_is_signed_for_who_asks() {
     let answer = ask(accept, "nonsense").await;
     let told = super::claims(&String::from_utf8(answer.body).unwrap());
     assert_eq!(told["token_introspection"], json!({ "active": false }));
-    let answer = ask("application/json", &token).await;
-    assert_eq!(answer.json()["active"], true);
+    // RFC 9110 §12.4.2: q=0 is a no.
+    for accept in [
+        "application/json",
+        "application/token-introspection+jwt;q=0, application/json",
+        "application/token-introspection+jwt; Q=0.000",
+        "application/token-introspection+jwt2",
+        "*/*",
+    ] {
+        assert_eq!(ask(accept, &token).await.json()["active"], true, "{accept}");
+    }
 }
 
 #[actix_web::test]
@@ -97,6 +105,114 @@ async fn rfc_9728_section_2_a_protected_resource_says_what_it_needs() {
             "{unknown}"
         );
     }
+}
+
+#[actix_web::test]
+async fn rfc9701_8_1_a_signed_introspection_is_a_token_nowhere() {
+    let server = TestServer::new();
+    let admin = &server.admin;
+    let token = server.admin_token(admin).await;
+    let told = signed_introspection(&server, admin, &token).await;
+    assert_eq!(claims(&told)["token_introspection"]["active"], true);
+    let bearer = ("authorization", format!("Bearer {told}"));
+    let settings = TestRequest::get().uri("/api/v1/settings");
+    let answer = server.send(settings.insert_header(bearer.clone())).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let form = [("token", token.as_str())];
+    let request = TestRequest::post().uri("/oauth2/introspect").set_form(form);
+    let answer = server.send(request.insert_header(bearer)).await;
+    refused(&answer, 401, "invalid_client");
+    let of_itself = introspect(&server, admin, &told).await;
+    assert_eq!(of_itself, json!({ "active": false }));
+    let id = admin.client_id.as_str();
+    let as_client = [
+        ("grant_type", "client_credentials"),
+        ("client_id", id),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", told.as_str()),
+    ];
+    let answer = server.post("/oauth2/token", &as_client).await;
+    refused(&answer, 401, "invalid_client");
+    let as_grant = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("client_id", id),
+        ("assertion", told.as_str()),
+    ];
+    let answer = server.post("/oauth2/token", &as_grant).await;
+    refused(&answer, 400, "invalid_grant");
+}
+
+#[actix_web::test]
+async fn rfc9701_5_what_is_not_for_the_caller_is_inactive_in_a_signed_answer_too() {
+    let (server, api, job) = world().await;
+    let ask = [("scope", "courses:read")];
+    let token = server.access_token(&job, &ask).await;
+    let stranger = server.application(api, &[]).await;
+    let told = claims(&signed_introspection(&server, &stranger, &token).await);
+    assert_eq!(told["token_introspection"], json!({ "active": false }));
+    // Nobody in particular gets nothing signed.
+    let request = TestRequest::post()
+        .uri("/oauth2/introspect")
+        .insert_header(("accept", "application/token-introspection+jwt"))
+        .set_form([("token", &token)]);
+    let answer = server.send(request).await;
+    refused(&answer, 401, "invalid_client");
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/json")
+    );
+}
+
+#[actix_web::test]
+async fn rfc9728_3_2_a_member_without_values_is_left_out() {
+    let server = TestServer::new();
+    let api = server.api(COURSES, &[], TokenProfile::default()).await;
+    let uri = format!("/oauth2/protected-resources/{api}");
+    let document = server.send(TestRequest::get().uri(&uri)).await.json();
+    assert_eq!(document["resource"], COURSES);
+    for (member, value) in document.as_object().unwrap() {
+        let empty = value.as_array().is_some_and(Vec::is_empty) || value.is_null();
+        assert!(!empty, "{member}");
+    }
+    // RFC 9728 §3.1: it is got, and nothing else.
+    let answer = server.send(TestRequest::post().uri(&uri)).await;
+    assert!(answer.status.is_client_error(), "{}", answer.status);
+}
+
+#[actix_web::test]
+async fn rfc8707_2_a_resource_is_an_identifier_to_the_letter() {
+    let (server, _, job) = world().await;
+    for resource in [
+        "courses",
+        "/api",
+        "courses.example/api",
+        "https://courses.example/api#x",
+        "https://courses.example/api#",
+        "https://courses.example/api?x=1",
+        "https://courses.example/api/",
+        "https://courses.example/api/below",
+        "https://courses.example",
+        "https://COURSES.example/api",
+        "http://courses.example/api",
+        "https://courses.example/api https://grades.example",
+    ] {
+        let ask = [("resource", resource), ("scope", "courses:read")];
+        let answer = server.token(&job, &ask).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{resource}");
+        refused(&answer, 400, "invalid_target");
+        // One that is right does not make up for it.
+        let both = [("resource", COURSES), ("resource", resource)];
+        refused(&server.token(&job, &both).await, 400, "invalid_target");
+    }
+    // RFC 8707 §2.2: a token for one is for no other.
+    let profile = TokenProfile::default();
+    server.api(GRADES, &["grades:read"], profile).await;
+    let grades = [("resource", GRADES)];
+    refused(&server.token(&job, &grades).await, 400, "invalid_target");
 }
 
 /// The table of the README and the metadata say the same.

@@ -91,11 +91,14 @@ impl World {
         ]
     }
 
+    /// As a client authentication that failed, and as a bad grant (RFC 7523 §3.1, §3.2).
     async fn refuses(&self, what: &str, token: &str) {
-        for answer in self.present(token).await {
-            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
-            refused(&answer, 401, "invalid_client");
-        }
+        let [as_client, as_grant] = self.present(token).await;
+        assert_eq!(as_client.status, StatusCode::UNAUTHORIZED, "{what}");
+        refused(&as_client, 401, "invalid_client");
+        assert_eq!(as_grant.status, StatusCode::BAD_REQUEST, "{what}");
+        refused(&as_grant, 400, "invalid_grant");
+        assert_eq!(as_grant.header("www-authenticate"), "");
         // Who fails so often is not heard for the rest of a minute.
         self.server.clock.advance(Duration::from_secs(5));
     }

@@ -48,7 +48,9 @@ fn rfc7517_4_2_a_key_for_something_else_verifies_nothing() {
     let es256 = ForeignAlgorithm::ES256;
     for (name, value, fault) in [
         ("use", json!("enc"), Some(ForeignKeyFault::Purpose)),
+        ("use", json!("x509-svid"), Some(ForeignKeyFault::Purpose)),
         ("use", json!("sig"), None),
+        ("use", json!("jwt-svid"), None),
         ("use", json!(1), Some(ForeignKeyFault::Malformed)),
         ("key_ops", json!(["sign"]), Some(ForeignKeyFault::Purpose)),
         ("key_ops", json!([]), Some(ForeignKeyFault::Purpose)),
