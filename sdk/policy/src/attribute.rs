@@ -15,6 +15,14 @@ pub const TLS_CLIENT_CERT_SHA256: &str = "tls.client_cert.sha256";
 /// How the application authenticated, as text: `client_secret_basic`, `client_secret_post`,
 /// `private_key_jwt`, ..
 pub const AUTH_METHOD: &str = "auth.method";
+/// The issuer of the foreign token that proved the application (`workload_identity`), as text.
+pub const AUTH_TOKEN_ISSUER: &str = "auth.token.issuer";
+/// The `sub` of that token, as text: a service account of Kubernetes, a repository and branch, a
+/// SPIFFE ID.
+pub const AUTH_TOKEN_SUBJECT: &str = "auth.token.subject";
+/// Who has acted for the subject of the token that is exchanged (RFC 8693 §4.1), as texts: ids of
+/// applications, the one who acted last first. Not known when nobody has, or nothing is exchanged.
+pub const EXCHANGE_ACTORS: &str = "exchange.actors";
 /// The authorization details that the token will have (RFC 9396), as JSON text: an array of objects,
 /// each of which fits the schema of its `type`. Not known when none were asked for.
 pub const REQUEST_AUTHORIZATION_DETAILS: &str = "request.authorization_details";
@@ -28,8 +36,11 @@ pub const TIME_WEEKDAY: &str = "time.weekday";
 pub const TIME_DATE: &str = "time.date";
 
 /// All of them.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 12] = [
     AUTH_METHOD,
+    AUTH_TOKEN_ISSUER,
+    AUTH_TOKEN_SUBJECT,
+    EXCHANGE_ACTORS,
     HTTP_USER_AGENT,
     NET_IP,
     REQUEST_AUTHORIZATION_DETAILS,

@@ -2737,34 +2737,34 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_writ_policy_evaluator_0_1_0_cabi {
+                macro_rules! __export_writ_policy_evaluator_1_0_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "writ:policy/evaluator@0.1.0#describe")] unsafe extern "C" fn
+                        "writ:policy/evaluator@1.0.0#describe")] unsafe extern "C" fn
                         export_describe() -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_describe_cabi::<$ty > () } } #[unsafe (export_name =
-                        "cabi_post_writ:policy/evaluator@0.1.0#describe")] unsafe extern
+                        "cabi_post_writ:policy/evaluator@1.0.0#describe")] unsafe extern
                         "C" fn _post_return_describe(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_describe::<$ty > (arg0) } }
-                        #[unsafe (export_name = "writ:policy/evaluator@0.1.0#validate")]
+                        #[unsafe (export_name = "writ:policy/evaluator@1.0.0#validate")]
                         unsafe extern "C" fn export_validate(arg0 : * mut u8, arg1 :
                         usize,) -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_validate_cabi::<$ty > (arg0, arg1) } } #[unsafe
-                        (export_name = "cabi_post_writ:policy/evaluator@0.1.0#validate")]
+                        (export_name = "cabi_post_writ:policy/evaluator@1.0.0#validate")]
                         unsafe extern "C" fn _post_return_validate(arg0 : * mut u8,) {
                         unsafe { $($path_to_types)*:: __post_return_validate::<$ty >
                         (arg0) } } #[unsafe (export_name =
-                        "writ:policy/evaluator@0.1.0#evaluate")] unsafe extern "C" fn
+                        "writ:policy/evaluator@1.0.0#evaluate")] unsafe extern "C" fn
                         export_evaluate(arg0 : * mut u8,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_evaluate_cabi::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "cabi_post_writ:policy/evaluator@0.1.0#evaluate")] unsafe extern
+                        "cabi_post_writ:policy/evaluator@1.0.0#evaluate")] unsafe extern
                         "C" fn _post_return_evaluate(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_evaluate::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_writ_policy_evaluator_0_1_0_cabi;
+                pub use __export_writ_policy_evaluator_1_0_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -2933,11 +2933,11 @@ macro_rules! __export_policy_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::writ::policy::evaluator::__export_writ_policy_evaluator_0_1_0_cabi!($ty
+        exports::writ::policy::evaluator::__export_writ_policy_evaluator_1_0_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::writ::policy::evaluator); const
         _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section
         =
-        "component-type:wit-bindgen:0.60.0:writ:policy@0.1.0:policy:imports and exports")]
+        "component-type:wit-bindgen:0.60.0:writ:policy@1.0.0:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
         __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1164] = *
         b"\
@@ -2954,7 +2954,7 @@ on\x07\x07subject\x0c\x04apis\x0d\x06scopes\0\x10lifetime-secondsy\x0aattributes
 codes\x06reasons\x0bdescription\x14\x04\0\x06denial\x03\0\x15\x01q\x02\x05allow\x01\
 \x13\0\x04deny\x01\x16\0\x04\0\x08decision\x03\0\x17\x01r\x02\x04names\x04texts\x04\
 \0\x04note\x03\0\x19\x01p\x1a\x01r\x02\x08decision\x18\x05notes\x1b\x04\0\x07out\
-come\x03\0\x1c\x03\0\x17writ:policy/types@0.1.0\x05\0\x02\x03\0\0\x07request\x02\
+come\x03\0\x1c\x03\0\x17writ:policy/types@1.0.0\x05\0\x02\x03\0\0\x07request\x02\
 \x03\0\0\x07outcome\x02\x03\0\0\x05named\x02\x03\0\0\x05value\x01B\x1d\x02\x03\x02\
 \x01\x01\x04\0\x07request\x03\0\0\x02\x03\x02\x01\x02\x04\0\x07outcome\x03\0\x02\
 \x02\x03\x02\x01\x03\x04\0\x05named\x03\0\x04\x02\x03\x02\x01\x04\x04\0\x05value\
@@ -2966,7 +2966,7 @@ ptor\x03\0\x0f\x01r\x02\x07settings\x07messages\x04\0\x07problem\x03\0\x11\x01@\
 \0\x10\x04\0\x08describe\x01\x13\x01p\x05\x01p\x12\x01j\0\x01\x15\x01@\x01\x08se\
 ttings\x14\0\x16\x04\0\x08validate\x01\x17\x01j\x01\x03\x01s\x01@\x02\x07request\
 \x01\x08settings\x14\0\x18\x04\0\x08evaluate\x01\x19\x04\0\x1bwrit:policy/evalua\
-tor@0.1.0\x05\x05\x04\0\x18writ:policy/policy@0.1.0\x04\0\x0b\x0c\x01\0\x06polic\
+tor@1.0.0\x05\x05\x04\0\x18writ:policy/policy@1.0.0\x04\0\x0b\x0c\x01\0\x06polic\
 y\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10\
 wit-bindgen-rust\x060.60.0";
         };
@@ -2977,7 +2977,7 @@ pub use __export_policy_impl as export_policy;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.60.0:writ:policy@0.1.0:policy-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.60.0:writ:policy@1.0.0:policy-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
@@ -2995,8 +2995,8 @@ on\x07\x07subject\x0c\x04apis\x0d\x06scopes\0\x10lifetime-secondsy\x0aattributes
 codes\x06reasons\x0bdescription\x14\x04\0\x06denial\x03\0\x15\x01q\x02\x05allow\x01\
 \x13\0\x04deny\x01\x16\0\x04\0\x08decision\x03\0\x17\x01r\x02\x04names\x04texts\x04\
 \0\x04note\x03\0\x19\x01p\x1a\x01r\x02\x08decision\x18\x05notes\x1b\x04\0\x07out\
-come\x03\0\x1c\x03\0\x17writ:policy/types@0.1.0\x05\0\x04\08writ:policy/policy-w\
-ith-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&policy-with-all-of-its-exp\
+come\x03\0\x1c\x03\0\x17writ:policy/types@1.0.0\x05\0\x04\08writ:policy/policy-w\
+ith-all-of-its-exports-removed@1.0.0\x04\0\x0b,\x01\0&policy-with-all-of-its-exp\
 orts-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
 0.254.2\x10wit-bindgen-rust\x060.60.0";
 #[inline(never)]

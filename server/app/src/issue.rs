@@ -130,9 +130,15 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// What policies can be told of it.
-    fn facts<'f>(&'f self, auth_method: &'f str) -> Facts<'f> {
+    fn facts<'f>(
+        &'f self,
+        application: &'f AuthenticatedApplication,
+        exchange: Option<&'f Exchange>,
+    ) -> Facts<'f> {
         Facts {
-            auth_method: Some(auth_method),
+            auth_method: Some(application.method().as_str()),
+            auth_token: application.foreign_token(),
+            exchange_actors: exchange.map_or(&[], |exchange| &exchange.token.actors),
             user_agent: self.user_agent,
             ip: Some(self.source),
             client_cert: self.certificate.as_ref().map(|it| *it.sha256()),

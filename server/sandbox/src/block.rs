@@ -350,7 +350,7 @@ mod tests {
     /// this is a test of what was written, field by field.
     const MIRROR: &str = "package writ:mirror;
         interface mirror {
-          use writ:policy/types@0.1.0.{request, named};
+          use writ:policy/types@1.0.0.{request, named};
           mirror: func(request: request, settings: list<named>) -> tuple<request, list<named>>;
           pieces: func() -> u32;
         }

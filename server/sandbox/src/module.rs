@@ -13,7 +13,7 @@ pub(crate) const WIT: &str = include_str!("../../../sdk/policy/wit/policy.wit");
 const WORLD: &str = "policy";
 
 /// The exported interface of the contract's version that this server speaks.
-pub const EVALUATOR: &str = "writ:policy/evaluator@0.1.0";
+pub const EVALUATOR: &str = "writ:policy/evaluator@1.0.0";
 
 /// Native code for a module, loadable by [`crate::engine::running`].
 pub(crate) fn compile(

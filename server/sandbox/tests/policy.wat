@@ -12,11 +12,11 @@
 
 (export "cabi_realloc" (func $realloc))
 
-(export "writ:policy/evaluator@0.1.0#describe" (func $describe))
+(export "writ:policy/evaluator@1.0.0#describe" (func $describe))
 
-(export "writ:policy/evaluator@0.1.0#validate" (func $validate))
+(export "writ:policy/evaluator@1.0.0#validate" (func $validate))
 
-(export "writ:policy/evaluator@0.1.0#evaluate" (func $evaluate))
+(export "writ:policy/evaluator@1.0.0#evaluate" (func $evaluate))
 
 (global $heap (mut i32) (i32.const 65536))
 

@@ -22,7 +22,7 @@ use writ_api as api;
 use writ_core::{
     Ask, Command, Entitled, Index, Jti, ManagementScope, PolicyMode, ScopeName, authorize, limits,
 };
-use writ_ledger::{PolicyRecord, Verdict};
+use writ_ledger::{ForeignToken, PolicyRecord, Verdict};
 
 pub(super) async fn revoke(app: Arc<App>, call: Call) -> Outcome {
     let asked: api::RevokeToken = call.json()?;
@@ -134,6 +134,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct GivenFacts {
     auth_method: Option<String>,
+    auth_token: Option<ForeignToken>,
     user_agent: Option<String>,
     ip: Option<IpAddr>,
     client_cert: Option<[u8; 32]>,
@@ -161,7 +162,9 @@ impl GivenFacts {
                     let expected = "must be a SHA-256 in base64url without padding";
                     facts.client_cert = Some(digest.ok_or_else(|| wrong(expected))?);
                 }
-                Some(Fact::RequestAuthorizationDetails) => {
+                Some(Fact::AuthTokenIssuer) => facts.token().issuer = text.into(),
+                Some(Fact::AuthTokenSubject) => facts.token().subject = text.into(),
+                Some(Fact::RequestAuthorizationDetails | Fact::ExchangeActors) => {
                     return Err(wrong("cannot be previewed"));
                 }
                 Some(Fact::TimeDate | Fact::TimeHour | Fact::TimeMinute | Fact::TimeWeekday) => {
@@ -175,9 +178,19 @@ impl GivenFacts {
         Ok(facts)
     }
 
+    fn token(&mut self) -> &mut ForeignToken {
+        self.auth_token.get_or_insert_with(|| ForeignToken {
+            issuer: "".into(),
+            subject: "".into(),
+            jti: None,
+        })
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
             auth_method: self.auth_method.as_deref(),
+            auth_token: self.auth_token.as_ref(),
+            exchange_actors: &[],
             user_agent: self.user_agent.as_deref(),
             ip: self.ip,
             client_cert: self.client_cert,

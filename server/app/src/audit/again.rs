@@ -86,9 +86,12 @@ impl RecordedFacts {
         }
     }
 
-    fn facts<'a>(&'a self, auth_method: &'a str) -> Facts<'a> {
+    fn facts<'a>(&'a self, record: &'a IssuanceRecord) -> Facts<'a> {
+        let exchanged = record.exchanged.as_ref();
         Facts {
-            auth_method: Some(auth_method),
+            auth_method: Some(&record.credential.method),
+            auth_token: record.credential.token.as_ref(),
+            exchange_actors: exchanged.map_or(&[], |token| &token.actors),
             user_agent: self.user_agent.as_deref(),
             ip: self.ip,
             client_cert: self.client_cert,
@@ -196,7 +199,7 @@ where
         id: record.id,
         at: clock(record),
         grant_type: GrantType::of_record(record.grant_type.as_deref()).as_str(),
-        facts: asking.facts.facts(&record.credential.method),
+        facts: asking.facts.facts(record),
         issuer: asking.issuer,
     };
     let hearing = panel::hear_by(&asking.ready, &asking.ask, &question);
@@ -276,4 +279,43 @@ pub(super) fn rebuilt(
 /// When a token with these terms expires: whole seconds, as its claims have them.
 fn expiry(record: &IssuanceRecord, terms: &Terms) -> Millis {
     Millis(clock(record).seconds() * 1000).plus_seconds(terms.lifetime_seconds.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_proved_the_application_and_who_acted_is_known_from_the_record() {
+        let record = r#"{"v":1,"id":"019ab9e5-7c43-7000-8000-000000000004",
+            "at":"2025-11-25T09:00:00.003Z","application":"00000000000000000000000007",
+            "credential":{"method":"workload_identity","id":"ci",
+                "token":{"issuer":"https://ci.example","subject":"repo:acme/app"}},
+            "exchanged":{"jti":"019ab9e5-7c43-7000-8000-000000000009",
+                "subject":"00000000000000000000000008","audience":[],"remaining_seconds":60,
+                "actors":["00000000000000000000000009"]},
+            "as_of":41,"outcome":"granted"}"#;
+        let record: IssuanceRecord = serde_json::from_str(record).unwrap();
+        let recorded = RecordedFacts::of(&record);
+        let elsewhere = Fact::ALL.iter().copied();
+        let elsewhere: Vec<Fact> = elsewhere
+            .filter(|fact| fact.is_recorded_elsewhere() && !fact.name().starts_with("time."))
+            .collect();
+        let facts = recorded.facts(&record);
+        let values = facts.attributes(&elsewhere, Millis(0));
+        let values: Vec<String> = values
+            .iter()
+            .map(|named| format!("{:?}", named.value))
+            .collect();
+        assert_eq!(
+            values,
+            [
+                r#"Text("workload_identity")"#,
+                r#"Text("https://ci.example")"#,
+                r#"Text("repo:acme/app")"#,
+                r#"Texts(["00000000000000000000000009"])"#,
+            ]
+        );
+    }
 }

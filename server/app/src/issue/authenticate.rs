@@ -164,6 +164,14 @@ impl AuthenticatedApplication {
         self.method
     }
 
+    /// The token of a trusted issuer that proved it, if that did.
+    pub(in crate::issue) fn foreign_token(&self) -> Option<&ForeignToken> {
+        match &self.proof {
+            Proof::Token { token, .. } => Some(token),
+            Proof::Secret(_) | Proof::Key { .. } | Proof::Certificate(_) => None,
+        }
+    }
+
     /// Counts the use of its credential: once a request.
     pub fn used(&self, app: &App) {
         let credential = self.proof.recorded(self.method);

@@ -5,7 +5,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::net::IpAddr;
-use writ_core::Millis;
+use writ_core::{ApplicationId, Millis};
+use writ_ledger::ForeignToken;
 use writ_sandbox::{Named, Value};
 
 macro_rules! facts {
@@ -32,6 +33,12 @@ macro_rules! facts {
 facts! {
     /// How the application authenticated.
     AuthMethod = "auth.method";
+    /// The issuer of the foreign token that proved the application.
+    AuthTokenIssuer = "auth.token.issuer";
+    /// The `sub` of that token.
+    AuthTokenSubject = "auth.token.subject";
+    /// Who has acted for the subject of the token that is exchanged (RFC 8693 §4.1).
+    ExchangeActors = "exchange.actors";
     /// The header `User-Agent`.
     HttpUserAgent = "http.user_agent";
     /// The address of the caller, by the trusted proxies' word.
@@ -65,6 +72,9 @@ impl Fact {
     pub fn is_recorded_elsewhere(self) -> bool {
         match self {
             Self::AuthMethod
+            | Self::AuthTokenIssuer
+            | Self::AuthTokenSubject
+            | Self::ExchangeActors
             | Self::RequestAuthorizationDetails
             | Self::TimeDate
             | Self::TimeHour
@@ -80,6 +90,10 @@ impl Fact {
 pub struct Facts<'a> {
     /// How the application authenticated.
     pub auth_method: Option<&'a str>,
+    /// The foreign token that proved the application.
+    pub auth_token: Option<&'a ForeignToken>,
+    /// Who has acted for the subject of the token that is exchanged.
+    pub exchange_actors: &'a [ApplicationId],
     /// The header `User-Agent`.
     pub user_agent: Option<&'a str>,
     /// The address of the caller.
@@ -107,27 +121,30 @@ impl Facts<'_> {
         const DAY: u64 = 24 * HOUR;
         let seconds = at.seconds();
         let int = |number: u64| i64::try_from(number).ok().map(Value::Int);
+        let text = |text: &str| Value::Text(text.to_owned());
         match fact {
-            Fact::AuthMethod => self
-                .auth_method
-                .map(|method| Value::Text(method.to_owned())),
-            Fact::HttpUserAgent => self.user_agent.map(|agent| Value::Text(agent.to_owned())),
-            Fact::NetIp => self.ip.map(|ip| Value::Text(ip.to_canonical().to_string())),
+            Fact::AuthMethod => self.auth_method.map(text),
+            Fact::AuthTokenIssuer => self.auth_token.map(|token| text(&token.issuer)),
+            Fact::AuthTokenSubject => self.auth_token.map(|token| text(&token.subject)),
+            Fact::ExchangeActors => {
+                let actors = self.exchange_actors.iter().map(ToString::to_string);
+                let actors: Vec<String> = actors.collect();
+                (!actors.is_empty()).then_some(Value::Texts(actors))
+            }
+            Fact::HttpUserAgent => self.user_agent.map(text),
+            Fact::NetIp => self.ip.map(|ip| text(&ip.to_canonical().to_string())),
             Fact::RequestAuthorizationDetails => self
                 .authorization_details
                 .map(|json| Value::Json(json.to_owned())),
             // RFC 3339 begins with the date.
-            Fact::TimeDate => at
-                .to_string()
-                .get(..10)
-                .map(|date| Value::Text(date.to_owned())),
+            Fact::TimeDate => at.to_string().get(..10).map(text),
             Fact::TimeHour => int(seconds % DAY / HOUR),
             Fact::TimeMinute => int(seconds % HOUR / MINUTE),
             // 1970 began on a Thursday.
             Fact::TimeWeekday => int((seconds / DAY + 3) % 7 + 1),
             Fact::TlsClientCertSha256 => self
                 .client_cert
-                .map(|digest| Value::Text(URL_SAFE_NO_PAD.encode(digest))),
+                .map(|digest| text(&URL_SAFE_NO_PAD.encode(digest))),
         }
     }
 }
@@ -155,8 +172,15 @@ mod tests {
 
     #[test]
     fn each_has_its_value() {
+        let token = ForeignToken {
+            issuer: "https://ci.example".into(),
+            subject: "repo:acme/app".into(),
+            jti: None,
+        };
         let facts = Facts {
-            auth_method: Some("client_secret_basic"),
+            auth_method: Some("workload_identity"),
+            auth_token: Some(&token),
+            exchange_actors: &[ApplicationId(7)],
             user_agent: Some("job/1"),
             ip: "::ffff:192.0.2.1".parse().ok(),
             client_cert: Some([0xff; 32]),
@@ -173,7 +197,10 @@ mod tests {
         assert_eq!(
             values,
             [
-                text("client_secret_basic"),
+                text("workload_identity"),
+                text("https://ci.example"),
+                text("repo:acme/app"),
+                Value::Texts(vec!["00000000000000000000000007".to_owned()]),
                 text("job/1"),
                 text("192.0.2.1"),
                 Value::Json(r#"[{"type":"a"}]"#.to_owned()),

@@ -164,7 +164,7 @@ pub fn judge(
             id,
             at,
             grant_type: request.grant_type.as_str(),
-            facts: request.facts(entitlement.application.method().as_str()),
+            facts: request.facts(&entitlement.application, entitlement.exchange.as_ref()),
             issuer: app.issuer.as_str(),
         },
     );

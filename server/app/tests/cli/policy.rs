@@ -142,7 +142,7 @@ fn a_good_module_is_checked_and_inspected() {
         "settings   caps  texts, required\n",
         "           otherwise  int\n",
         "reads      -\n",
-        "contract   writ:policy/evaluator@0.1.0\n",
+        "contract   writ:policy/evaluator@1.0.0\n",
         "imports    none\n",
         "           rustc 1.",
         "toolchain  writ-policy 0.1.0\n",
