@@ -124,8 +124,10 @@ pub struct Outcome {
     pub broken: u64,
     /// Connections that were made.
     pub connected: u64,
-    /// The first wrong answer or broken connection, for people.
+    /// The first answer that was not good, or broken connection, for people: a wrong one before a 503.
     pub first_trouble: Option<String>,
+    /// The first 503.
+    first_shed: Option<String>,
     /// Bytes of the last good answer's body.
     pub answer_bytes: usize,
     /// The bodies of good answers, if they are kept.
@@ -136,6 +138,11 @@ impl Outcome {
     /// How many good answers there were.
     pub fn good(&self) -> u64 {
         self.latency.len()
+    }
+
+    /// How many requests did not get what they asked for.
+    pub fn bad(&self) -> u64 {
+        self.shed + self.wrong + self.broken
     }
 
     fn trouble(&mut self, what: impl FnOnce() -> String) {
@@ -261,10 +268,12 @@ impl Load {
 
     /// What came of each population's requests since the last time.
     pub fn outcomes(&mut self) -> Vec<Outcome> {
-        let outcomes = self.crowds.iter_mut();
-        outcomes
-            .map(|crowd| std::mem::take(&mut crowd.outcome))
-            .collect()
+        let outcomes = self.crowds.iter_mut().map(|crowd| {
+            let mut outcome = std::mem::take(&mut crowd.outcome);
+            outcome.first_trouble = outcome.first_trouble.or(outcome.first_shed.take());
+            outcome
+        });
+        outcomes.collect()
     }
 
     fn wait(&mut self, wake: Instant) -> Result<()> {
@@ -448,13 +457,11 @@ impl Crowd {
             503 => {
                 outcome.shed += 1;
                 outcome.shed_with_retry_after += u64::from(head.retry_after);
+                outcome.first_shed.get_or_insert_with(|| told(503, body));
             }
             status => {
                 outcome.wrong += 1;
-                outcome.trouble(|| {
-                    let begin = &body[..body.len().min(400)];
-                    format!("{status} {}", String::from_utf8_lossy(begin))
-                });
+                outcome.trouble(|| told(status, body));
             }
         }
         connection.received.drain(..head.len + head.body);
@@ -489,6 +496,12 @@ impl Crowd {
         self.connections[place] = new;
         Ok(())
     }
+}
+
+/// An answer for people, not all of it.
+fn told(status: u16, body: &[u8]) -> String {
+    let begin = &body[..body.len().min(400)];
+    format!("{status} {}", String::from_utf8_lossy(begin))
 }
 
 /// How much of a request was sent.

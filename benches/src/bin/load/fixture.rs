@@ -256,10 +256,10 @@ fn finished(population: Population) -> Result<Outcome> {
     let mut load = Load::connect(vec![population])?;
     ensure!(load.run(PATIENCE)? < PATIENCE, "the server is too slow");
     let outcome = load.outcomes().remove(0);
-    if let Some(trouble) = outcome.first_trouble {
-        bail!("the server does not do what it should: {trouble}");
+    match &outcome.first_trouble {
+        Some(trouble) => bail!("the server does not do what it should: {trouble}"),
+        None => Ok(outcome),
     }
-    Ok(outcome)
 }
 
 /// A request for a token.

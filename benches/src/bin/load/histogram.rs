@@ -120,7 +120,7 @@ mod tests {
         for value in 0..1_000_u64 {
             let value = Duration::from_nanos(value * value);
             all.record(value);
-            if value.as_nanos() % 3 == 0 {
+            if value.as_nanos().is_multiple_of(3) {
                 &mut one
             } else {
                 &mut other

@@ -139,6 +139,7 @@ struct ReferenceServer {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    machine::allow_many_files();
     let done = match cli.verb {
         None => cli.table.run(),
         Some(Verb::Overload(overload)) => overload.run(),

@@ -215,7 +215,7 @@ fn text(phases: &[Phase]) -> String {
     for phase in phases {
         if let Some(trouble) = &phase.first_trouble {
             out.push_str(&format!(
-                "{}: the first wrong answer: {trouble}\n",
+                "{}: the first that was not good: {trouble}\n",
                 phase.name
             ));
         }

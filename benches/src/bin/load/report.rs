@@ -144,6 +144,18 @@ impl Report {
                 changes.unwrap_or_default()
             );
         }
+        for row in &self.rows {
+            let bad: u64 = row.slices.iter().map(|slice| slice.bad).sum();
+            if bad > 0 {
+                let first = row.slices.iter().find_map(|slice| slice.trouble.as_deref());
+                let first = first.unwrap_or_default();
+                let _ = write!(
+                    out,
+                    "\n{}: {bad} answers were not good; the first: {first}",
+                    row.name
+                );
+            }
+        }
         if let Some(cold) = &self.cold_start {
             let _ = write!(
                 out,

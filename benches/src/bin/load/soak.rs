@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const GROWTH_MAX: f64 = 1.1;
 /// And this much at least, in bytes: buffers and caches that fill.
 const GROWTH_BYTES: u64 = 8 << 20;
+/// A shorter run is too short to tell: a server that has just begun grows.
+const GROWTH_SECONDS: f64 = 60.0;
 
 #[derive(Args, Debug)]
 pub struct Soak {
@@ -147,10 +149,7 @@ impl Soak {
             for body in outcome.bodies.drain(..) {
                 answered.push(jti(&body)?.0);
             }
-            errors += outcome.shed + outcome.wrong + outcome.broken;
-            if outcome.shed > 0 {
-                trouble.get_or_insert_with(|| "503".to_owned());
-            }
+            errors += outcome.bad();
             trouble = trouble.or(outcome.first_trouble.take());
             latency.merge(&outcome.latency);
             memory.push(machine::memory(writ.id())?.now);
@@ -233,7 +232,8 @@ impl Soaked {
         if !self.verified {
             faults.push(format!("the log does not verify: {}", verify.trim()));
         }
-        if self.growth > GROWTH_BYTES.cast_signed() && self.growth as f64 > most {
+        let grown = self.growth > GROWTH_BYTES.cast_signed() && self.growth as f64 > most;
+        if grown && self.seconds > GROWTH_SECONDS {
             let grown = megabytes(self.growth.unsigned_abs());
             faults.push(format!("memory has grown by {grown:.1} MB"));
         }
