@@ -3,6 +3,7 @@
 //! thousand others.
 
 pub mod log;
+pub mod stages;
 
 use actix_web::web::Data;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +17,7 @@ use writ::credentials::Secret;
 use writ::issue::{GrantType, PresentedCredentials, Request};
 use writ_core::{
     Actor, Algorithm, ApplicationId, Ask, AuthenticationMethod, Command, GrantMode, Labels,
-    NewScope, NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, SecretId,
+    NewScope, NewSecret, PolicyMode, PolicyTarget, PolicyValue, RecordMode, ScopeName, SecretId,
     SettingsChange, Submission, TokenProfile, TokenSettings,
 };
 use writ_sandbox::SandboxConfig;
@@ -27,6 +28,18 @@ pub const POLICY: &[u8] =
 
 /// How many applications the index holds beside the one that asks.
 pub const APPLICATIONS: usize = 10_000;
+
+/// How many applications are created at a time: the writer's queue is bounded.
+const BATCH: usize = 1_000;
+
+/// An application and its secret.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The `client_id`.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+}
 
 /// A server and an application that asks it for tokens.
 #[derive(Debug)]
@@ -42,12 +55,21 @@ pub struct World {
 }
 
 impl World {
-    /// Makes one.
+    /// Makes one with [`APPLICATIONS`].
     ///
     /// # Panics
     /// When the machine has no room for it.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(APPLICATIONS)
+    }
+
+    /// Makes one with so many applications beside the one that asks.
+    ///
+    /// # Panics
+    /// When the machine has no room for it.
+    #[must_use]
+    pub fn with(applications: usize) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let mut config = Config::default();
         config.data_dir = directory.path().join("data");
@@ -66,9 +88,8 @@ impl World {
         for algorithm in Algorithm::ALL {
             create_api(&app, id, algorithm);
         }
-        // In batches: the writer's queue is bounded.
-        for _ in 0..APPLICATIONS / 1_000 {
-            let queued: Vec<_> = (0..1_000)
+        for begun in (0..applications).step_by(BATCH) {
+            let queued: Vec<_> = (begun..applications.min(begun + BATCH))
                 .map(|_| {
                     app.ledger
                         .execute(submission(&app, new_application(&app).1))
@@ -139,31 +160,35 @@ impl World {
     /// # Panics
     /// When it cannot be bound.
     pub fn bind(&self, policies: usize) {
-        let app = &self.app;
-        let index = app.index();
-        let bound = index.policy_binding_count();
-        let (digest, upload) = app.policies.take(POLICY).expect("a policy");
-        execute(app, upload);
+        let bound = self.app.index().policy_binding_count();
         let application = self.client_id.parse().expect("an id");
         for number in bound..policies {
-            let caps = format!("*={}", 300 + number);
-            let settings = [("caps".into(), PolicyValue::Texts(vec![caps.into()]))].into();
-            let pin = app.policies.prepare(digest, &settings).expect("ready");
             let target = match number % 2 {
                 0 => PolicyTarget::Server,
                 _ => PolicyTarget::Application(application),
             };
-            execute(
-                app,
-                Command::BindPolicy {
-                    target,
-                    mode: PolicyMode::Enforce,
-                    order: 100,
-                    judgement: pin.judgement(settings, Vec::new()),
-                },
-            );
-            // As the server does after each such event.
-            app.policies.follow(|| app.index());
+            bind(&self.app, target, number);
+        }
+    }
+
+    /// Creates an application that has the same grants as the first one, and binds the demo's policy
+    /// so many times to it: each with settings of its own.
+    ///
+    /// # Panics
+    /// When the log cannot be written.
+    #[must_use]
+    pub fn create_judged(&self, policies: usize) -> Credentials {
+        let secret = Secret::generate(&SystemRandom);
+        let id = create(&self.app, &secret);
+        for algorithm in Algorithm::ALL {
+            grant(&self.app, id, algorithm);
+        }
+        for number in 0..policies {
+            bind(&self.app, PolicyTarget::Application(id), number);
+        }
+        Credentials {
+            id: id.to_string(),
+            secret: secret.expose().to_owned(),
         }
     }
 
@@ -232,19 +257,15 @@ fn create(app: &App, secret: &Secret) -> ApplicationId {
 }
 
 fn create_api(app: &App, application: ApplicationId, algorithm: Algorithm) {
-    let scopes: Vec<NewScope> = ["publish", "read", "write", "review"]
-        .map(|what| format!("{algorithm}:{what}").parse().expect("a scope"))
-        .map(|name| NewScope {
-            name,
-            description: None,
-        })
-        .into();
-    let granted = scopes.iter().map(|scope| scope.name.clone()).collect();
-    let identifier = identifier(algorithm);
-    let index = execute(
+    let scopes = scopes(algorithm).into_iter();
+    let scopes = scopes.map(|name| NewScope {
+        name,
+        description: None,
+    });
+    execute(
         app,
         Command::CreateApiResource {
-            identifier: identifier.parse().expect("an identifier"),
+            identifier: identifier(algorithm).parse().expect("an identifier"),
             name: "An API".parse().expect("a name"),
             requires_authorization: true,
             profile: TokenProfile {
@@ -252,20 +273,50 @@ fn create_api(app: &App, application: ApplicationId, algorithm: Algorithm) {
                 ..TokenProfile::default()
             },
             guards: vec![application],
-            scopes,
+            scopes: scopes.collect(),
         },
-    )
-    .index;
-    let api = index.api_identified(&identifier).expect("just made").id;
+    );
+    grant(app, application, algorithm);
+}
+
+fn scopes(algorithm: Algorithm) -> Vec<ScopeName> {
+    let what = ["publish", "read", "write", "review"];
+    let names = what.map(|what| format!("{algorithm}:{what}").parse().expect("a scope"));
+    names.into()
+}
+
+/// Grants all scopes of the API resource that wants an algorithm.
+fn grant(app: &App, application: ApplicationId, algorithm: Algorithm) {
+    let index = app.index();
+    let api = index.api_identified(&identifier(algorithm));
     execute(
         app,
         Command::AddGrant {
             application,
-            api,
+            api: api.expect("made before").id,
             mode: GrantMode::None,
-            scopes: granted,
+            scopes: scopes(algorithm).into_iter().collect(),
         },
     );
+}
+
+fn bind(app: &App, target: PolicyTarget, number: usize) {
+    let (digest, upload) = app.policies.take(POLICY).expect("a policy");
+    execute(app, upload);
+    let caps = format!("*={}", 300 + number);
+    let settings = [("caps".into(), PolicyValue::Texts(vec![caps.into()]))].into();
+    let pin = app.policies.prepare(digest, &settings).expect("ready");
+    execute(
+        app,
+        Command::BindPolicy {
+            target,
+            mode: PolicyMode::Enforce,
+            order: 100,
+            judgement: pin.judgement(settings, Vec::new()),
+        },
+    );
+    // As the server does after each such event.
+    app.policies.follow(|| app.index());
 }
 
 fn submission(app: &App, command: Command) -> Submission {

@@ -181,11 +181,11 @@ fn installed(source: &Path, lock: &str, tool: &str, install: impl FnOnce(&Path))
     )
         .hash(&mut hasher);
     let name = source.file_name().expect("a package has a name");
-    let test = std::env::current_exe().expect("a process knows its program");
-    let target = test
+    let program = std::env::current_exe().expect("a process knows its program");
+    let target = program
         .ancestors()
-        .nth(3)
-        .expect("test binaries lie in target/PROFILE/deps");
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file())
+        .expect("what cargo builds lies below the target directory, which it tags");
     let parent = target.join("outside");
     let place = parent.join(format!("{}-{:016x}", name.display(), hasher.finish()));
     if !place.is_dir() {

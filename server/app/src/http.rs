@@ -26,6 +26,7 @@ mod tests;
 
 pub use possession::PeerCertificate;
 pub use request::{Manners, trace};
+pub use token::token_answer;
 pub use witness::{Witnessing, in_time, witness};
 
 /// The public endpoints, below the path of the issuer.

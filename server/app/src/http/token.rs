@@ -36,24 +36,29 @@ struct Answer<'a> {
 /// Issues a token.
 pub async fn token(request: HttpRequest, payload: Payload, app: Data<App>) -> HttpResponse {
     match answer(&request, payload, &app).await {
-        Ok(answer) => HttpResponse::Ok()
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .insert_header((header::PRAGMA, "no-cache"))
-            .json(Answer {
-                access_token: answer.access_token(),
-                token_type: answer.token_type(),
-                expires_in: answer.expires_in_seconds(),
-                scope: answer.scope(),
-                authorization_details: answer
-                    .authorization_details()
-                    .map(AuthorizationDetails::objects),
-                issued_token_type: answer.is_exchanged().then_some(ACCESS_TOKEN),
-            }),
+        Ok(answer) => token_answer(&answer),
         Err(error) => {
             app.metrics.token_refused(error.code);
             error.response()
         }
     }
+}
+
+/// A token as it is answered (RFC 6749 §5.1).
+pub fn token_answer(answer: &TokenAnswer) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .json(Answer {
+            access_token: answer.access_token(),
+            token_type: answer.token_type(),
+            expires_in: answer.expires_in_seconds(),
+            scope: answer.scope(),
+            authorization_details: answer
+                .authorization_details()
+                .map(AuthorizationDetails::objects),
+            issued_token_type: answer.is_exchanged().then_some(ACCESS_TOKEN),
+        })
 }
 
 async fn answer(
