@@ -31,7 +31,8 @@ pub(crate) fn entity_view(index: &Index, entity: &Entity) -> Option<Value> {
             let issuer = index.trusted_issuer(*id)?;
             Some(json(trusted_issuers::view(issuer)))
         }
-        Entity::Server | Entity::Token(_) => None,
+        // Not shown yet.
+        Entity::Server | Entity::Token(_) | Entity::InitialAccessToken(_) => None,
     }
 }
 
