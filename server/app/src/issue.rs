@@ -83,6 +83,7 @@ pub(crate) mod tests;
 pub use authenticate::{
     AuthenticatedApplication, Caller, PresentedCredentials, Spent, authenticate,
 };
+pub(crate) use authenticate::{FailureReason, registration_failed};
 pub use entitle::{Entitlement, Holds, entitle};
 pub use error::{EXCHANGE_INVALID, IssueError, PROOF_REPLAYED, denial_code, objection_code};
 pub use exchange::{Exchange, PresentedExchange};

@@ -25,6 +25,7 @@ pub mod keys_of_others;
 mod maintenance;
 pub mod net;
 pub mod policies;
+pub mod registration;
 pub mod remote_keys;
 pub mod server;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 mod exchange;
 mod fapi;
 mod protocol;
+mod registration;
 mod workloads;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};
