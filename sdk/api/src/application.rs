@@ -1,6 +1,6 @@
 //! Applications, their secrets and grants.
 
-use crate::Authentication;
+use crate::{Authentication, Registration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,9 @@ pub struct Application {
     /// Whose tokens it may exchange; nobody's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_exchange: Option<TokenExchange>,
+    /// That it registered itself (RFC 7591) and can change that; absent where it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
     /// Its secrets that are not revoked, without the secrets themselves.
     pub secrets: Vec<Secret>,
     /// The API resources that it is authorized to.

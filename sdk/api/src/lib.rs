@@ -13,6 +13,7 @@ mod change;
 mod explanation;
 mod key;
 mod policy;
+mod registration;
 mod role;
 mod token;
 
@@ -24,6 +25,7 @@ pub use change::*;
 pub use explanation::*;
 pub use key::*;
 pub use policy::*;
+pub use registration::*;
 pub use role::*;
 pub use token::*;
 

@@ -21,6 +21,7 @@ mod events;
 mod explanations;
 mod failure;
 mod grants;
+mod initial_access_tokens;
 mod issuances;
 mod log;
 mod open;
@@ -40,6 +41,8 @@ mod tokens;
 mod trusted_issuers;
 mod views;
 
+pub(crate) use authentication::{key_set, keys_uri, registered_keys};
+pub(crate) use body::{is_json, parse as parse_json};
 pub use call::{Answer, Call};
 pub use failure::Failure;
 pub(crate) use grants::view as grant_view;

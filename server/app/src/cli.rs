@@ -9,6 +9,7 @@ mod audit;
 mod cloud_event;
 mod credentials;
 mod events;
+mod initial_access_token;
 mod issuance;
 mod key_files;
 mod local;
@@ -84,6 +85,7 @@ enum Noun {
     Application(application::Application),
     Role(role::Role),
     TrustedIssuer(trusted_issuer::TrustedIssuer),
+    InitialAccessToken(initial_access_token::InitialAccessToken),
     Settings(settings::Settings),
     SigningKey(signing_key::SigningKey),
     Token(token::Token),
@@ -125,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Noun::Application(noun) => noun.run(out),
         Noun::Role(noun) => noun.run(out),
         Noun::TrustedIssuer(noun) => noun.run(out),
+        Noun::InitialAccessToken(noun) => noun.run(out),
         Noun::Settings(noun) => noun.run(out),
         Noun::SigningKey(noun) => noun.run(out),
         Noun::Token(noun) => noun.run(out),

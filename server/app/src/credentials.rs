@@ -1,9 +1,10 @@
-//! Client secrets: made here, shown once, and kept as a digest only.
+//! Client secrets, and the tokens of dynamic client registration (RFC 7591, RFC 7592): made here,
+//! shown once, and kept as a digest only.
 //!
 //! A secret is `writ_`, 43 base64url characters of 256 random bits, and a checksum of six base62
 //! characters. The prefix and the checksum are for scanners that look for leaked secrets: they
-//! find ours and nothing else. `writ_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}` matches one. Guessing 256
-//! bits is hopeless, so SHA-256 is the right digest: a slow one would buy nothing and cost
+//! find ours and nothing else. `writ_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}` matches one. An initial access
+//! token begins with `writ_iat_` and a registration access token with `writ_rat_`. Guessing 256 bits is hopeless, so SHA-256 is the right digest: a slow one would buy nothing and cost
 //! milliseconds for each token.
 
 use std::fmt;
@@ -18,8 +19,38 @@ use crate::clock::Random;
 
 /// What every secret begins with.
 pub const SECRET_PREFIX: &str = "writ_";
-/// How long every secret is, in bytes.
+/// How long a client secret is, in bytes.
 pub const SECRET_LEN: usize = SECRET_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
+
+/// What a secret is for. Its prefix says so, to people and to scanners; nothing is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The secret of an application.
+    ClientSecret,
+    /// A token by which applications register themselves.
+    InitialAccessToken,
+    /// A token by which an application manages its registration.
+    RegistrationAccessToken,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::ClientSecret,
+        Self::InitialAccessToken,
+        Self::RegistrationAccessToken,
+    ];
+
+    /// What secrets of this kind begin with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::ClientSecret => SECRET_PREFIX,
+            Self::InitialAccessToken => "writ_iat_",
+            Self::RegistrationAccessToken => "writ_rat_",
+        }
+    }
+}
 
 const RANDOM_BYTES: usize = 32;
 const RANDOM_CHARS: usize = 43;
@@ -30,14 +61,21 @@ const CHECKSUM_CHARS: usize = 6;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Makes a secret of 256 random bits.
+    /// Makes a client secret of 256 random bits.
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
+        Self::of(Kind::ClientSecret, random)
+    }
+
+    /// Makes a secret of 256 random bits.
+    #[must_use]
+    pub fn of(kind: Kind, random: &dyn Random) -> Self {
         let mut bytes = Zeroizing::new([0u8; RANDOM_BYTES]);
         random.fill(bytes.as_mut());
         // The capacity is exact, so that no copy is left behind by growing.
-        let mut text = Zeroizing::new(String::with_capacity(SECRET_LEN));
-        text.push_str(SECRET_PREFIX);
+        let length = kind.prefix().len() + RANDOM_CHARS + CHECKSUM_CHARS;
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(kind.prefix());
         URL_SAFE_NO_PAD.encode_string(bytes.as_ref(), &mut text);
         let mut checksum = base62(crc32(text.as_bytes()));
         for digit in checksum {
@@ -82,10 +120,14 @@ pub fn digests_match(a: &[u8; 32], b: &[u8; 32]) -> bool {
 /// leaked secrets; authentication compares digests and never asks this.
 #[must_use]
 pub fn looks_like_secret(text: &str) -> bool {
-    let Some((body, checksum)) = text.split_at_checked(SECRET_LEN - CHECKSUM_CHARS) else {
+    Kind::ALL.into_iter().any(|kind| looks_like(kind, text))
+}
+
+fn looks_like(kind: Kind, text: &str) -> bool {
+    let Some((body, checksum)) = text.split_at_checked(kind.prefix().len() + RANDOM_CHARS) else {
         return false;
     };
-    let Some(random) = body.strip_prefix(SECRET_PREFIX) else {
+    let Some(random) = body.strip_prefix(kind.prefix()) else {
         return false;
     };
     let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -207,6 +249,18 @@ mod tests {
             "é_writ_é",
         ] {
             assert!(!hides_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_told_by_its_prefix_and_found_by_scanners() {
+        for kind in Kind::ALL {
+            let secret = Secret::of(kind, &SystemRandom);
+            let text = secret.expose();
+            let found = Kind::ALL.into_iter().filter(|it| looks_like(*it, text));
+            assert_eq!(found.collect::<Vec<_>>(), [kind]);
+            assert!(text.starts_with(kind.prefix()));
+            assert!(looks_like_secret(text) && hides_secret(text));
         }
     }
 

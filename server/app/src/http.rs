@@ -11,6 +11,8 @@ mod ops;
 mod possession;
 pub(crate) mod problem;
 mod protected_resource;
+mod register;
+mod registration_error;
 mod request;
 mod revoke;
 mod token;
@@ -39,6 +41,19 @@ pub fn public(config: &mut ServiceConfig, issuer_path: &str) {
             web::post().to(introspect::introspect),
         ))
         .service(post(&at("/oauth2/revoke"), web::post().to(revoke::revoke)))
+        .service(post(
+            &at("/oauth2/register"),
+            web::post().to(register::register),
+        ))
+        .service(
+            only(
+                &at("/oauth2/register/{id}"),
+                web::get().to(register::show),
+                "GET, PUT, DELETE",
+            )
+            .route(web::put().to(register::change))
+            .route(web::delete().to(register::remove)),
+        )
         .service(get(&at("/oauth2/jwks"), read().to(jwks::jwks)))
         .service(get(
             &at("/oauth2/protected-resources/{id}"),

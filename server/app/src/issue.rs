@@ -84,6 +84,7 @@ pub(crate) mod tests;
 pub use authenticate::{
     AuthenticatedApplication, Caller, PresentedCredentials, Spent, authenticate,
 };
+pub(crate) use authenticate::{FailureReason, registration_failed};
 pub use entitle::{Entitlement, Holds, entitle};
 pub use error::{IssueError, denial_code, is_by_rules, objection_code};
 pub use exchange::{Exchange, PresentedExchange};

@@ -28,6 +28,7 @@ mod maintenance;
 pub mod net;
 pub mod policies;
 pub mod quota;
+pub mod registration;
 pub mod remote_keys;
 pub mod server;
 pub mod telemetry;

@@ -353,6 +353,8 @@ label! {
     Metadata = "metadata",
     /// Whatever there is not.
     Other = "other",
+    /// `/oauth2/register`, and what is below it.
+    Register = "register",
     /// `/oauth2/revoke`.
     Revoke = "revoke",
     /// `/oauth2/token`.

@@ -1,6 +1,6 @@
 //! Who caused an event.
 
-use crate::{ApplicationId, Jti, ScopeName};
+use crate::{ApplicationId, InitialAccessTokenId, Jti, ScopeName};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -10,11 +10,12 @@ use std::borrow::Cow;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
     /// An application: an administrator's tool with a token of the management API, or any
-    /// application that revokes a token of its own.
+    /// application that revokes a token of its own or changes its registration.
     Application {
         /// Which one.
         id: ApplicationId,
-        /// How it authenticated: `bearer`, or a client authentication method.
+        /// How it authenticated: `bearer`, a client authentication method, or
+        /// `registration_access_token`.
         auth: Box<str>,
         /// The token it used.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,6 +24,11 @@ pub enum Actor {
         /// issuance of the token is.
         #[serde(skip)]
         scopes: Vec<ScopeName>,
+    },
+    /// Whoever holds an initial access token and registers an application by it (RFC 7591 §3).
+    InitialAccessToken {
+        /// Which one.
+        id: InitialAccessTokenId,
     },
     /// A person at the machine itself, with the server stopped: `init`, `recover`.
     Operator {
@@ -65,12 +71,18 @@ impl<'de> Deserialize<'de> for Actor {
                 scopes: Vec::new(),
             }),
             ("application", None, _) => Err(D::Error::missing_field("auth")),
+            ("initial_access_token", None, None) => {
+                let id = id.parse().map_err(D::Error::custom)?;
+                Ok(Self::InitialAccessToken { id })
+            }
             ("operator", None, None) => Ok(Self::operator(&id)),
             ("system", None, None) => Ok(Self::system(&id)),
-            ("operator" | "system", ..) => Err(D::Error::custom("only an application has these")),
+            ("initial_access_token" | "operator" | "system", ..) => {
+                Err(D::Error::custom("only an application has these"))
+            }
             (other, ..) => Err(D::Error::unknown_variant(
                 other,
-                &["application", "operator", "system"],
+                &["application", "initial_access_token", "operator", "system"],
             )),
         }
     }
@@ -94,6 +106,7 @@ impl Actor {
     pub fn label(&self) -> String {
         match self {
             Self::Application { id, .. } => format!("application/{id}"),
+            Self::InitialAccessToken { id } => format!("initial_access_token/{id}"),
             Self::Operator { id } => format!("operator/{id}"),
             Self::System { id } => format!("system/{id}"),
         }

@@ -3,7 +3,8 @@
 use crate::authentication::is_default;
 use crate::{
     ApiId, ApplicationId, Authentication, AuthenticationMethod, DetailsTypeName, Identifier,
-    Labels, Millis, Name, Position, RoleId, ScopeBits, SecretId, SecurityProfile, Settings,
+    Labels, Millis, Name, Position, Registration, RoleId, ScopeBits, SecretId, SecurityProfile,
+    Settings,
 };
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -29,6 +30,8 @@ pub struct Application {
     pub quota: Option<Box<Quota>>,
     /// Whose tokens it may exchange.
     pub exchange: Option<Box<TokenExchange>>,
+    /// That it registered itself, and can change that by its registration access token.
+    pub registration: Option<Box<Registration>>,
     /// Its secrets that are not revoked, in the order of creation. Some may have expired.
     pub secrets: Box<[Secret]>,
     /// Its grants, sorted by API resource.

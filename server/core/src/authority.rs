@@ -7,7 +7,7 @@
 use crate::event::*;
 use crate::{
     Actor, Application, ApplicationId, AuthenticationMethod, Command, GrantMode, Index,
-    ManagementScope, Millis, PolicyTarget, Refusal, RoleId, ScopeBits,
+    InitialAccessTokenId, ManagementScope, Millis, PolicyTarget, Refusal, RoleId, ScopeBits,
 };
 use std::sync::Arc;
 
@@ -15,7 +15,10 @@ use std::sync::Arc;
 pub(crate) enum Authority {
     /// Writ itself, or a person at the machine.
     Local,
-    /// An application with a token of the management API, or without one for its own tokens.
+    /// Whoever holds an initial access token: one thing may be asked by it.
+    Registrant(InitialAccessTokenId),
+    /// An application with a token of the management API, or without one for its own tokens and
+    /// its own registration.
     Application {
         id: ApplicationId,
         /// By a token, and not as a client at the revocation endpoint.
@@ -28,6 +31,11 @@ impl Authority {
     /// The authority of an actor: the scopes of its token that it still has.
     pub(crate) fn of(index: &Index, actor: &Actor) -> Result<Self, Refusal> {
         let (id, jti, scopes) = match actor {
+            Actor::InitialAccessToken { id } => {
+                let known = index.initial_access_token(*id).map(|token| token.id);
+                let unknown = Refusal::InitialAccessTokenUnknown { id: *id };
+                return known.map(Self::Registrant).ok_or(unknown);
+            }
             Actor::Operator { .. } | Actor::System { .. } => return Ok(Self::Local),
             Actor::Application {
                 id, jti, scopes, ..
@@ -57,18 +65,26 @@ impl Authority {
 
     /// Whether the actor may ask this at all.
     pub(crate) fn permit(&self, command: &Command) -> Result<(), Refusal> {
-        let Self::Application {
-            id,
-            by_token,
-            scopes,
-        } = self
-        else {
-            return Ok(());
+        let (id, by_token, scopes) = match self {
+            Self::Local => return Ok(()),
+            Self::Registrant(id) => {
+                let register =
+                    matches!(command, Command::RegisterApplication { token, .. } if token == id);
+                return register.then_some(()).ok_or(Refusal::ActorNotLocal);
+            }
+            Self::Application {
+                id,
+                by_token,
+                scopes,
+            } => (id, by_token, scopes),
         };
         // An application ends its own tokens without further authority (RFC 7009 §2.1). Only as a
         // client: the revocation endpoint has read whose token it is, while the management API is
-        // merely told, and a caller of that could end any token by calling it its own.
-        let own = matches!(command, Command::RevokeToken { application, .. } if application == id);
+        // merely told, and a caller of that could end any token by calling it its own. Its
+        // registration it manages by a token that comes with the command (RFC 7592 §2).
+        let own = matches!(command, Command::RevokeToken { application, .. }
+            | Command::ChangeRegistration { application, .. }
+            | Command::RemoveRegistration { application, .. } if application == id);
         if own && !by_token {
             return Ok(());
         }
@@ -86,8 +102,11 @@ impl Authority {
         now: Millis,
         events: &[Event],
     ) -> Result<(), Refusal> {
-        let Self::Application { scopes, .. } = self else {
-            return Ok(());
+        let none = ScopeBits::default();
+        let scopes = match self {
+            Self::Local => return Ok(()),
+            Self::Registrant(_) => &none,
+            Self::Application { scopes, .. } => scopes,
         };
         let mut after = index.clone();
         for event in events {
@@ -100,6 +119,14 @@ impl Authority {
                 && !scopes.contains(ManagementScope::PoliciesUnbind.bit())
             {
                 let scope = ManagementScope::PoliciesUnbind;
+                return Err(Refusal::ActorNotPermitted { scope });
+            }
+            // Who lets applications register themselves with grants gives those grants.
+            if let Event::InitialAccessTokenCreated(e) = event
+                && !e.grants.is_empty()
+                && !scopes.contains(ManagementScope::GrantsWrite.bit())
+            {
+                let scope = ManagementScope::GrantsWrite;
                 return Err(Refusal::ActorNotPermitted { scope });
             }
             for id in strengthened(index, &after, event) {
@@ -218,6 +245,8 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
             let trusting = after.administrators().filter(trusts);
             trusting.map(|app| app.id).collect()
         }
+        Event::ApplicationRegistered(e) => vec![e.id],
+        Event::ApplicationRegistrationChanged(e) => vec![e.id],
         Event::ApplicationRoleAssigned(e) => vec![e.application],
         Event::GrantAdded(e) => vec![e.application],
         Event::GrantChanged(e) => {
@@ -275,6 +304,9 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         | Event::DetailsTypeRemoved(_)
         | Event::TrustedIssuerCreated(_)
         | Event::TrustedIssuerRemoved(_)
+        | Event::InitialAccessTokenCreated(_)
+        | Event::InitialAccessTokenRevoked(_)
+        | Event::ApplicationRegistrationRevoked(_)
         | Event::ApplicationDisabled(_)
         | Event::ApplicationRemoved(_)
         | Event::ApplicationSecretRevoked(_)

@@ -2,11 +2,12 @@
 //! asks, since nothing here may invent anything.
 
 use crate::{
-    Algorithm, ApiId, ApplicationId, Authentication, BindingId, Description, DetailsType,
-    DetailsTypeName, GrantMode, Identifier, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels,
-    ManagementScope, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget,
-    ProfileChange, PublicJwk, Quota, RoleId, ScopeName, SecretId, SettingsChange, TokenExchange,
-    TokenProfile, TokenSettings,
+    Algorithm, ApiId, ApplicationId, Authentication, BindingId, BoundGrant, ClientMetadata,
+    CredentialDigest, Description, DetailsType, DetailsTypeName, GrantMode, Identifier,
+    InitialAccessTokenId, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels, ManagementScope,
+    Millis, Name, NewRegistration, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget,
+    ProfileChange, PublicJwk, Quota, RegistrationBounds, RoleId, ScopeName, SecretId,
+    SettingsChange, TokenExchange, TokenProfile, TokenSettings,
 };
 
 /// What an administrator, an operator or Writ itself asks.
@@ -185,6 +186,41 @@ pub enum Command {
     /// Removes a trusted issuer that no trust rule names.
     RemoveTrustedIssuer { id: IssuerId },
 
+    /// Lets applications register themselves, within bounds.
+    CreateInitialAccessToken {
+        name: Name,
+        digest: CredentialDigest,
+        expires_at: Millis,
+        registrations: u32,
+        bounds: RegistrationBounds,
+        labels: Labels,
+        grants: Vec<BoundGrant>,
+    },
+    /// Revokes an initial access token.
+    RevokeInitialAccessToken { id: InitialAccessTokenId },
+    /// Registers an application, as whoever holds the initial access token asks; the secret counts
+    /// where its method uses one.
+    RegisterApplication {
+        token: InitialAccessTokenId,
+        registration: Box<NewRegistration>,
+        secret: NewSecret,
+    },
+    /// Changes an application as it asks itself, by its registration access token; the secret
+    /// counts where its method uses one and it has none.
+    ChangeRegistration {
+        application: ApplicationId,
+        presented: CredentialDigest,
+        metadata: Box<ClientMetadata>,
+        secret: NewSecret,
+    },
+    /// Removes an application as it asks itself, by its registration access token.
+    RemoveRegistration {
+        application: ApplicationId,
+        presented: CredentialDigest,
+    },
+    /// Ends the registration access token of an application.
+    RevokeRegistration { application: ApplicationId },
+
     /// Creates a role.
     CreateRole { name: Name, scopes: Vec<ScopeName> },
     /// Changes a role; what is absent stays.
@@ -305,7 +341,11 @@ impl Command {
             | Self::AcceptRestore { .. }
             | Self::StartServer { .. }
             | Self::RemoveExpiredSigningKeys
-            | Self::SealIssuances { .. } => None,
+            | Self::SealIssuances { .. }
+            // Not by a scope: by the tokens that are for this alone.
+            | Self::RegisterApplication { .. }
+            | Self::ChangeRegistration { .. }
+            | Self::RemoveRegistration { .. } => None,
             Self::ChangeSettings { .. } => Some(S::SettingsWrite),
             Self::CreateApiResource { .. }
             | Self::ChangeApiResource { .. }
@@ -321,10 +361,14 @@ impl Command {
             Self::AddSecret { .. }
             | Self::RevokeSecret { .. }
             | Self::RotateSecret { .. }
+            | Self::RevokeRegistration { .. }
             | Self::ChangeAuthentication { .. } => Some(S::SecretsWrite),
             Self::CreateTrustedIssuer { .. }
             | Self::ChangeTrustedIssuer { .. }
             | Self::RemoveTrustedIssuer { .. } => Some(S::IssuersWrite),
+            Self::CreateInitialAccessToken { .. } | Self::RevokeInitialAccessToken { .. } => {
+                Some(S::InitialAccessTokensWrite)
+            }
             Self::AddGrant { .. }
             | Self::ChangeGrant { .. }
             | Self::ChangeGrantDetails { .. }

@@ -3,6 +3,7 @@
 
 mod policies;
 mod protection;
+mod registration;
 
 use crate::authority::Authority;
 use crate::command::{NewScope, NewSecret, NewSigningKey};
@@ -141,6 +142,7 @@ pub(crate) fn subject(command: &Command) -> Entity {
         | Command::CreateApiResource { .. }
         | Command::CreateRole { .. }
         | Command::CreateTrustedIssuer { .. }
+        | Command::CreateInitialAccessToken { .. }
         | Command::BindPolicy { .. }
         | Command::RemoveExpiredSigningKeys
         | Command::SealIssuances { .. } => Entity::Server,
@@ -164,6 +166,9 @@ pub(crate) fn subject(command: &Command) -> Entity {
         | Command::AddSecret { application, .. }
         | Command::RotateSecret { application, .. }
         | Command::ChangeAuthentication { application, .. }
+        | Command::ChangeRegistration { application, .. }
+        | Command::RemoveRegistration { application, .. }
+        | Command::RevokeRegistration { application }
         | Command::ChangeQuota { application, .. }
         | Command::ChangeExchange { application, .. }
         | Command::ChangeGrantDetails { application, .. }
@@ -177,6 +182,10 @@ pub(crate) fn subject(command: &Command) -> Entity {
             application,
             secret,
         } => Entity::Secret(*application, *secret),
+        Command::RegisterApplication { registration, .. } => {
+            Entity::Application(registration.application)
+        }
+        Command::RevokeInitialAccessToken { id } => Entity::InitialAccessToken(*id),
         Command::ChangeTrustedIssuer { id, .. } | Command::RemoveTrustedIssuer { id } => {
             Entity::TrustedIssuer(*id)
         }
@@ -375,6 +384,45 @@ fn decide(index: &Index, command: &Command, facts: Facts) -> Events {
             omits_issuer,
         } => protection::change_issuer(index, *id, name.as_ref(), keys.as_ref(), *omits_issuer),
         Command::RemoveTrustedIssuer { id } => protection::remove_issuer(index, *id),
+        Command::CreateInitialAccessToken {
+            name,
+            digest,
+            expires_at,
+            registrations,
+            bounds,
+            labels,
+            grants,
+        } => {
+            let (id, expires_at) = (index.next_initial_access_token(), *expires_at);
+            let asked = InitialAccessTokenCreated {
+                id,
+                name: name.clone(),
+                digest: *digest,
+                expires_at,
+                registrations: *registrations,
+                bounds: bounds.clone(),
+                labels: labels.clone(),
+                grants: grants.clone(),
+            };
+            registration::create_token(index, asked, facts)
+        }
+        Command::RevokeInitialAccessToken { id } => registration::revoke_token(index, *id),
+        Command::RegisterApplication {
+            token,
+            registration,
+            secret,
+        } => registration::register(index, *token, registration, secret, facts),
+        Command::ChangeRegistration {
+            application,
+            presented,
+            metadata,
+            secret,
+        } => registration::change(index, *application, presented, metadata, secret, facts),
+        Command::RemoveRegistration {
+            application,
+            presented,
+        } => registration::remove(index, *application, presented),
+        Command::RevokeRegistration { application } => registration::revoke(index, *application),
         Command::PutDetailsType { api, details_type } => {
             protection::put_details_type(index, *api, details_type)
         }

@@ -3,10 +3,11 @@
 //! meaning is a new kind, never an edit.
 
 use crate::{
-    Actor, Algorithm, ApiId, ApplicationId, Authentication, BindingId, CommandId, Description,
-    DetailsType, DetailsTypeName, EventId, GrantMode, Identifier, IssuerId, IssuerKeys, Jti,
-    Judgement, Kid, Labels, Millis, Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget,
-    Position, PublicJwk, Quota, RoleId, Scope, ScopeName, SecretId, SettingsChange, TokenExchange,
+    Actor, Algorithm, ApiId, ApplicationId, Authentication, BindingId, BoundGrant, CommandId,
+    CredentialDigest, Description, DetailsType, DetailsTypeName, EventId, GrantMode, Identifier,
+    InitialAccessTokenId, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels, Millis, Name,
+    PolicyDescriptor, PolicyDigest, PolicyMode, PolicyTarget, Position, PublicJwk, Quota,
+    RegistrationBounds, RoleId, Scope, ScopeName, SecretId, SettingsChange, TokenExchange,
     TokenProfile, TokenSettings,
 };
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,8 @@ pub enum Entity {
     Token(Jti),
     /// A trusted issuer.
     TrustedIssuer(IssuerId),
+    /// An initial access token.
+    InitialAccessToken(InitialAccessTokenId),
 }
 
 impl fmt::Display for Entity {
@@ -95,6 +98,7 @@ impl fmt::Display for Entity {
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
             Self::Token(jti) => write!(f, "token/{jti}"),
             Self::TrustedIssuer(id) => write!(f, "trusted_issuer/{id}"),
+            Self::InitialAccessToken(id) => write!(f, "initial_access_token/{id}"),
         }
     }
 }
@@ -123,6 +127,7 @@ impl std::str::FromStr for Entity {
             "signing_key" => id.parse().map(Self::SigningKey),
             "token" => id.parse().map(Self::Token),
             "trusted_issuer" => id.parse().map(Self::TrustedIssuer),
+            "initial_access_token" => id.parse().map(Self::InitialAccessToken),
             _ => Err(crate::ParseIdError),
         }
     }
@@ -417,6 +422,48 @@ events! {
     /// A trusted issuer was removed. No trust rule named it any more.
     TrustedIssuerRemoved = "trusted_issuer.removed", 1, about |e| vec![Entity::TrustedIssuer(e.id)];
     { id: IssuerId, }
+
+    /// An initial access token was created: applications register themselves by it.
+    InitialAccessTokenCreated = "initial_access_token.created", 1, about |e| {
+        let apis = e.grants.iter().map(|grant| Entity::ApiResource(grant.api));
+        std::iter::once(Entity::InitialAccessToken(e.id)).chain(apis).collect()
+    };
+    {
+        id: InitialAccessTokenId, name: Name,
+        /// SHA-256 of the token.
+        digest: CredentialDigest,
+        expires_at: Millis, registrations: u32, bounds: RegistrationBounds,
+        /// The labels that an application gets by it.
+        #[serde(default, skip_serializing_if = "Labels::is_empty")]
+        labels: Labels,
+        /// The grants that an application gets by it at most.
+        grants: Vec<BoundGrant>,
+    }
+    /// An initial access token was revoked. What was registered by it stays.
+    InitialAccessTokenRevoked = "initial_access_token.revoked", 1, about |e| {
+        vec![Entity::InitialAccessToken(e.id)]
+    };
+    { id: InitialAccessTokenId, }
+    /// An application has registered itself; the events before this one say what it is.
+    ApplicationRegistered = "application.registered", 1, about |e| {
+        vec![Entity::Application(e.id), Entity::InitialAccessToken(e.token)]
+    };
+    {
+        id: ApplicationId, token: InitialAccessTokenId,
+        /// SHA-256 of its registration access token.
+        digest: CredentialDigest,
+        bounds: RegistrationBounds,
+    }
+    /// An application has changed its registration; the events before this one say how.
+    ApplicationRegistrationChanged = "application.registration_changed", 1, about |e| {
+        vec![Entity::Application(e.id)]
+    };
+    { id: ApplicationId, }
+    /// An application can no longer manage its registration: its registration access token is dead.
+    ApplicationRegistrationRevoked = "application.registration_revoked", 1, about |e| {
+        vec![Entity::Application(e.id)]
+    };
+    { id: ApplicationId, }
 
     /// A role was created.
     RoleCreated = "role.created", 1, about |e| vec![Entity::Role(e.id)];

@@ -186,6 +186,11 @@ numbered_id!(
     "api_"
 );
 numbered_id!(
+    /// An initial access token: numbered by `decide` in the order of creation, never reused.
+    InitialAccessTokenId,
+    "iat_"
+);
+numbered_id!(
     /// A role: numbered by `decide` in the order of creation, never reused.
     RoleId,
     "role_"

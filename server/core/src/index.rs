@@ -5,10 +5,11 @@
 
 use crate::event::*;
 use crate::{
-    Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, DetailsTypeName, Grant,
-    GrantMode, Identifier, IssuerId, Jti, KeyState, Kid, Millis, Name, Policy, PolicyBinding,
-    PolicyDigest, PolicyTarget, Position, Role, RoleId, ScopeBits, ScopeName, Secret, Settings,
-    SigningKey, TrustedIssuer, limits,
+    Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, CredentialDigest,
+    DetailsTypeName, Grant, GrantMode, Identifier, InitialAccessToken, InitialAccessTokenId,
+    IssuerId, Jti, KeyState, Kid, Millis, Name, Policy, PolicyBinding, PolicyDigest, PolicyTarget,
+    Position, Registration, Role, RoleId, ScopeBits, ScopeName, Secret, Settings, SigningKey,
+    TrustedIssuer, limits,
 };
 use imbl::{OrdMap, OrdSet};
 use std::ops;
@@ -37,6 +38,8 @@ pub struct Index {
     issuers: OrdMap<IssuerId, Arc<TrustedIssuer>>,
     issuer_identifiers: OrdMap<Identifier, IssuerId>,
     issuers_made: u32,
+    initial_access_tokens: OrdMap<InitialAccessTokenId, Arc<InitialAccessToken>>,
+    initial_access_tokens_made: u32,
     applications: OrdMap<ApplicationId, Arc<Application>>,
     /// Applications with a grant to the management API.
     administrators: OrdSet<ApplicationId>,
@@ -207,6 +210,50 @@ impl Index {
     #[must_use]
     pub fn trusted_issuer_count(&self) -> usize {
         self.issuers.len()
+    }
+
+    /// An initial access token that is not revoked.
+    #[must_use]
+    pub fn initial_access_token(
+        &self,
+        id: InitialAccessTokenId,
+    ) -> Option<&Arc<InitialAccessToken>> {
+        self.initial_access_tokens.get(&id)
+    }
+
+    /// Initial access tokens after an id, in the order of creation.
+    pub fn initial_access_tokens(
+        &self,
+        after: Option<InitialAccessTokenId>,
+    ) -> impl Iterator<Item = &Arc<InitialAccessToken>> {
+        self.initial_access_tokens
+            .range((
+                after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded),
+                ops::Bound::Unbounded,
+            ))
+            .map(|(_, v)| v)
+    }
+
+    /// The initial access token with this digest. Every one is compared, each in constant time.
+    #[must_use]
+    pub fn match_initial_access_token(
+        &self,
+        presented: &CredentialDigest,
+    ) -> Option<&Arc<InitialAccessToken>> {
+        let mut found = None;
+        for token in self.initial_access_tokens.values() {
+            if token.digest.matches(presented) {
+                found = Some(token);
+            }
+        }
+        found
+    }
+
+    /// Whether applications can register themselves now: some initial access token is in force.
+    #[must_use]
+    pub fn takes_registrations(&self, now: Millis) -> bool {
+        let mut tokens = self.initial_access_tokens.values();
+        tokens.any(|token| token.is_in_force(now))
     }
 
     /// An application.
@@ -456,6 +503,9 @@ impl Index {
             Entity::Settings => Some(self.settings.version),
             Entity::SigningKey(kid) => self.key(kid.as_str()).map(|key| key.version),
             Entity::TrustedIssuer(id) => self.trusted_issuer(*id).map(|issuer| issuer.version),
+            Entity::InitialAccessToken(id) => {
+                self.initial_access_token(*id).map(|token| token.version)
+            }
             Entity::Server | Entity::Token(_) => None,
         }
     }
@@ -710,6 +760,43 @@ impl Index {
                 }
             }
 
+            Event::InitialAccessTokenCreated(e) => {
+                self.create_initial_access_token(e, position, at)
+            }
+            Event::InitialAccessTokenRevoked(e) => {
+                self.initial_access_tokens.remove(&e.id);
+            }
+            Event::ApplicationRegistered(e) => {
+                if let Some(token) = self.initial_access_tokens.get_mut(&e.token) {
+                    let token = Arc::make_mut(token);
+                    token.registered += 1;
+                    token.version = position;
+                }
+                self.edit_application(e.id, position, |app| {
+                    app.registration = Some(Box::new(Registration {
+                        token: e.token,
+                        digest: e.digest,
+                        bounds: e.bounds.clone(),
+                        changes: (0, 0),
+                    }));
+                });
+            }
+            Event::ApplicationRegistrationChanged(e) => {
+                self.edit_application(e.id, position, |app| {
+                    if let Some(registration) = &mut app.registration {
+                        let today = at.day();
+                        let changes = &mut registration.changes;
+                        *changes = match changes.0 == today {
+                            true => (today, changes.1.saturating_add(1)),
+                            false => (today, 1),
+                        };
+                    }
+                });
+            }
+            Event::ApplicationRegistrationRevoked(e) => {
+                self.edit_application(e.id, position, |app| app.registration = None);
+            }
+
             Event::RoleCreated(e) => {
                 self.roles_made = self.roles_made.max(e.id.0 + 1);
                 self.role_names.insert(e.name.clone(), e.id);
@@ -865,6 +952,35 @@ impl Index {
         }
     }
 
+    fn create_initial_access_token(
+        &mut self,
+        e: &InitialAccessTokenCreated,
+        position: Position,
+        at: Millis,
+    ) {
+        let made = &mut self.initial_access_tokens_made;
+        *made = (*made).max(e.id.0 + 1);
+        // By number: a scope that goes and comes again under its name is another one.
+        let grants = e.grants.iter().map(|grant| {
+            let scopes = self.scopes_by_api(&grant.scopes).remove(&grant.api);
+            (grant.api, scopes.unwrap_or_default())
+        });
+        let token = InitialAccessToken {
+            id: e.id,
+            name: e.name.clone(),
+            digest: e.digest,
+            expires_at: e.expires_at,
+            registrations: e.registrations,
+            registered: 0,
+            bounds: e.bounds.clone(),
+            labels: e.labels.clone(),
+            grants: grants.collect(),
+            created_at: at,
+            version: position,
+        };
+        self.initial_access_tokens.insert(e.id, Arc::new(token));
+    }
+
     fn create_application(&mut self, e: &ApplicationCreated, position: Position, at: Millis) {
         self.note_extra_audiences(&e.token_settings.extra_audiences);
         let application = Application {
@@ -877,6 +993,7 @@ impl Index {
             authentication: None,
             quota: None,
             exchange: None,
+            registration: None,
             secrets: Box::default(),
             grants: Box::default(),
             roles: Box::default(),
@@ -939,6 +1056,10 @@ impl Index {
 
     pub(crate) fn next_role(&self) -> RoleId {
         RoleId(self.roles_made)
+    }
+
+    pub(crate) fn next_initial_access_token(&self) -> InitialAccessTokenId {
+        InitialAccessTokenId(self.initial_access_tokens_made)
     }
 
     pub(crate) fn next_issuer(&self) -> IssuerId {

@@ -27,6 +27,7 @@ mod management;
 mod name;
 mod policy;
 mod refusal;
+mod registration;
 mod role;
 mod scope;
 mod settings;
@@ -53,8 +54,8 @@ pub use decide::{Decision, Facts, Submission, consider};
 pub use details::{DetailsType, DetailsTypeName};
 pub use event::*;
 pub use id::{
-    ApiId, ApplicationId, BindingId, CommandId, EventId, IssuerId, Jti, ParseIdError, RoleId,
-    SecretId,
+    ApiId, ApplicationId, BindingId, CommandId, EventId, InitialAccessTokenId, IssuerId, Jti,
+    ParseIdError, RoleId, SecretId,
 };
 pub use index::{Index, Repeatable};
 pub use key::{Algorithm, KeyState, Kid, PublicJwk, SigningKey};
@@ -65,6 +66,10 @@ pub use policy::{
     PolicyParameter, PolicySettings, PolicyTarget, PolicyValue, PolicyValueKind,
 };
 pub use refusal::{Refusal, User};
+pub use registration::{
+    BoundGrant, ClientMetadata, CredentialDigest, InitialAccessToken, NewRegistration,
+    Registration, RegistrationBounds,
+};
 pub use role::Role;
 pub use scope::{ParseScopeError, ScopeBits, ScopeName};
 pub use settings::{OmittedScopes, RecordMode, Settings, SettingsChange, UnauthorizedScopes};
@@ -73,4 +78,4 @@ pub use trust::{IssuerKeys, TrustedIssuer};
 
 /// The version of the rules in this crate: it changes when the same commands can give other
 /// events, or the same log another index. Recorded by every `server.started`.
-pub const RULES_VERSION: u32 = 4;
+pub const RULES_VERSION: u32 = 5;

@@ -75,6 +75,20 @@ pub const DETAILS_TYPES_PER_API: usize = 64;
 pub const DETAILS_SCHEMA_BYTES: usize = 32 * 1024;
 /// Most objects of authorization details in one request (RFC 9396 §2 sets none).
 pub const DETAILS_PER_REQUEST: usize = 16;
+/// Most initial access tokens that are not revoked: each is compared with one that is presented.
+pub const INITIAL_ACCESS_TOKENS: usize = 1_000;
+/// Most applications that one initial access token registers.
+pub const REGISTRATIONS_PER_TOKEN: u32 = 10_000;
+/// Longest life of an initial access token, in seconds: a year.
+pub const INITIAL_ACCESS_TOKEN_SECONDS: u64 = 366 * 86_400;
+/// Longest prefix of the names of applications that register themselves, in characters: there is
+/// room for an id behind it.
+pub const NAME_PREFIX_CHARS: usize = 64;
+/// Most grants that an application gets by registering itself.
+pub const GRANTS_PER_REGISTRATION: usize = 64;
+/// Most changes of its registration that an application makes in one day (UTC): each is in the log
+/// for ever, and more than one an hour is no rotation of keys.
+pub const REGISTRATION_CHANGES_PER_DAY: u32 = 24;
 /// Most claims that one binding permits.
 pub const CLAIMS_PER_BINDING: usize = 64;
 /// Most events of one command: they are one atomic append.

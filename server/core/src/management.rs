@@ -75,6 +75,10 @@ management_scopes! {
     IssuersRead = "writ:trusted-issuers:read": "See trusted issuers";
     /// Changing trusted issuers.
     IssuersWrite = "writ:trusted-issuers:write": "Create, change and remove trusted issuers";
+    /// Reading initial access tokens.
+    InitialAccessTokensRead = "writ:initial-access-tokens:read": "See by which tokens applications may register themselves";
+    /// Making and revoking initial access tokens.
+    InitialAccessTokensWrite = "writ:initial-access-tokens:write": "Let applications register themselves, and stop that";
 }
 
 impl ManagementScope {

@@ -3,8 +3,8 @@
 
 use crate::{
     Algorithm, ApiId, ApplicationId, AuthenticationMethod, BindingId, DetailsTypeName, Entity,
-    Identifier, IssuerId, Jti, Kid, ManagementScope, Millis, Name, PolicyDigest, Position, RoleId,
-    ScopeName, SecretId, limits,
+    Identifier, InitialAccessTokenId, IssuerId, Jti, Kid, ManagementScope, Millis, Name,
+    PolicyDigest, Position, RoleId, ScopeName, SecretId, limits,
 };
 use std::fmt;
 
@@ -101,6 +101,25 @@ pub enum Refusal {
         "the type of authorization details {name} belongs to {api} already; types are unique in a server"
     )]
     DetailsTypeTaken { name: DetailsTypeName, api: ApiId },
+    #[error("there is no initial access token {id}")]
+    InitialAccessTokenUnknown { id: InitialAccessTokenId },
+    #[error("the initial access token {id} is no longer in force: {why}")]
+    InitialAccessTokenSpent {
+        id: InitialAccessTokenId,
+        why: &'static str,
+    },
+    #[error("{what} must be {allowed}: so says the initial access token of this registration")]
+    RegistrationOutOfBounds {
+        what: &'static str,
+        allowed: Box<str>,
+    },
+    #[error("{application} has no registration access token, or not the one presented")]
+    RegistrationUnknown { application: ApplicationId },
+    #[error("{application} has changed its registration {max} times today; try again tomorrow")]
+    RegistrationChangesSpent {
+        application: ApplicationId,
+        max: u32,
+    },
     #[error("there is no role {id}")]
     RoleUnknown { id: RoleId },
     #[error("the name {name} is that of {id}")]
@@ -226,6 +245,11 @@ impl Refusal {
             Self::TrustedIssuerTaken { .. } => "trusted_issuer_taken",
             Self::DetailsTypeUnknown { .. } => "details_type_unknown",
             Self::DetailsTypeTaken { .. } => "details_type_taken",
+            Self::InitialAccessTokenUnknown { .. } => "initial_access_token_unknown",
+            Self::InitialAccessTokenSpent { .. } => "initial_access_token_spent",
+            Self::RegistrationOutOfBounds { .. } => "registration_out_of_bounds",
+            Self::RegistrationUnknown { .. } => "registration_unknown",
+            Self::RegistrationChangesSpent { .. } => "registration_changes_spent",
             Self::RoleUnknown { .. } => "role_unknown",
             Self::RoleNameTaken { .. } => "role_name_taken",
             Self::PolicyUnknown { .. } => "policy_unknown",

@@ -10,12 +10,14 @@ use crate::command::{NewScope, NewSecret, NewSigningKey};
 use crate::event::{Event, Idempotency, Recorded};
 use crate::{
     Actor, Algorithm, ApiId, ApplicationId, Audience, Authentication, AuthenticationMethod,
-    BindingId, Command, CommandId, Decision, DetailsType, EventId, ExchangeMode, Facts, GrantMode,
-    Identifier, Index, IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels, ManagementScope, Millis,
-    Name, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyParameter, PolicyTarget, PolicyValue,
-    PolicyValueKind, Position, ProfileChange, PublicJwk, Quota, QuotaMode, Refusal, RegisteredKey,
-    RoleId, ScopeName, SecretId, SecurityProfile, SenderConstraint, Submission, TokenExchange,
-    TokenProfile, TokenSettings, TrustRule, codec, consider,
+    BindingId, BoundGrant, ClientMetadata, Command, CommandId, CredentialDigest, Decision,
+    DetailsType, EventId, ExchangeMode, Facts, GrantMode, Identifier, Index, InitialAccessTokenId,
+    IssuerId, IssuerKeys, Jti, Judgement, Kid, Labels, ManagementScope, Millis, Name,
+    NewRegistration, PolicyDescriptor, PolicyDigest, PolicyMode, PolicyParameter, PolicyTarget,
+    PolicyValue, PolicyValueKind, Position, ProfileChange, PublicJwk, Quota, QuotaMode, Refusal,
+    RegisteredKey, RegistrationBounds, RoleId, ScopeName, SecretId, SecurityProfile,
+    SenderConstraint, Submission, TokenExchange, TokenProfile, TokenSettings, TrustRule, codec,
+    consider,
 };
 use proptest::prelude::*;
 
@@ -166,6 +168,23 @@ pub fn full_actor(id: ApplicationId) -> Actor {
         auth: "bearer".into(),
         jti: Some(jti(Millis(BEGIN.0 + 500), 2)),
         scopes: all_management_scopes(),
+    }
+}
+
+/// Whoever holds an initial access token.
+#[must_use]
+pub fn registrant(id: InitialAccessTokenId) -> Actor {
+    Actor::InitialAccessToken { id }
+}
+
+/// An application that came with its registration access token.
+#[must_use]
+pub fn registered_actor(id: ApplicationId) -> Actor {
+    Actor::Application {
+        id,
+        auth: "registration_access_token".into(),
+        jti: None,
+        scopes: Vec::new(),
     }
 }
 
@@ -868,6 +887,7 @@ pub fn actions() -> impl Strategy<Value = Action> {
     ];
     let asked = prop_oneof![
         9 => (actors(), commands()),
+        2 => registrations(),
         1 => (Just(Actor::system("test")), local),
     ];
     (
@@ -1106,6 +1126,7 @@ pub fn commands() -> impl Strategy<Value = Command> {
         2 => token_commands(),
         4 => policy_commands(),
         6 => protection_commands(),
+        1 => token_grants(),
     ]
     .boxed()
 }
@@ -1159,6 +1180,86 @@ pub fn create_issuer(issuer: &str) -> Command {
         name: parse("CI"),
         keys: IssuerKeys::Keys(vec![registered_key(0)]),
         omits_issuer: false,
+    }
+}
+
+/// Lets two applications register themselves in a day, by a secret in the header or by a key, with
+/// these scopes of [`COURSES`].
+#[must_use]
+#[track_caller]
+pub fn create_initial_access_token(names: &[&str]) -> Command {
+    let grant = BoundGrant {
+        api: COURSES,
+        scopes: scopes(names),
+    };
+    Command::CreateInitialAccessToken {
+        name: parse("CI"),
+        digest: CredentialDigest(digest(50)),
+        expires_at: BEGIN.plus_seconds(86_400),
+        registrations: 2,
+        bounds: RegistrationBounds {
+            methods: vec![
+                AuthenticationMethod::ClientSecretBasic,
+                AuthenticationMethod::PrivateKeyJwt,
+            ],
+            name_prefix: Some(parse("ci-")),
+        },
+        labels: Labels::default(),
+        grants: (!names.is_empty()).then_some(grant).into_iter().collect(),
+    }
+}
+
+/// What an application says about itself that goes by a secret, or by a key.
+#[must_use]
+#[track_caller]
+pub fn client_metadata(method: AuthenticationMethod) -> ClientMetadata {
+    let keys = match method {
+        AuthenticationMethod::PrivateKeyJwt => vec![registered_key(1)],
+        _ => Vec::new(),
+    };
+    ClientMetadata {
+        name: Some(parse("ci-job")),
+        method,
+        keys,
+        jwks_uri: None,
+        certificate_subject: None,
+        sender_constraint: SenderConstraint::None,
+    }
+}
+
+/// The digest of the registration access token that [`register`] gives an application.
+#[must_use]
+pub fn registration_digest(id: ApplicationId) -> CredentialDigest {
+    CredentialDigest(digest(100 + id.0))
+}
+
+/// Registers an application by an initial access token, with all scopes that it can have.
+#[must_use]
+pub fn register(
+    token: InitialAccessTokenId,
+    application: ApplicationId,
+    metadata: ClientMetadata,
+) -> Command {
+    Command::RegisterApplication {
+        token,
+        registration: Box::new(NewRegistration {
+            application,
+            digest: registration_digest(application),
+            metadata,
+            scopes: None,
+        }),
+        secret: secret(200 + application.0),
+    }
+}
+
+/// Changes an application by its registration access token.
+#[must_use]
+pub fn change_registration(application: ApplicationId, metadata: ClientMetadata) -> Command {
+    Command::ChangeRegistration {
+        application,
+        presented: registration_digest(application),
+        metadata: Box::new(metadata),
+        secret: secret(300 + application.0),
     }
 }
 
@@ -1243,6 +1344,77 @@ fn protection_commands() -> BoxedStrategy<Command> {
             }
         ),
         1 => issuer_ids().prop_map(|id| Command::RemoveTrustedIssuer { id }),
+    ]
+    .boxed()
+}
+
+/// Initial access tokens that come and go.
+fn token_grants() -> BoxedStrategy<Command> {
+    let names = prop::sample::select(vec![
+        &[][..],
+        &["courses:read"],
+        &["courses:read", "courses:write"],
+    ]);
+    let token_ids = (0u32..3).prop_map(InitialAccessTokenId);
+    let created = (names, 1u32..4, 0u64..10_000_000).prop_map(|(names, most, ms)| {
+        let mut command = create_initial_access_token(names);
+        if let Command::CreateInitialAccessToken {
+            registrations,
+            expires_at,
+            ..
+        } = &mut command
+        {
+            *registrations = most;
+            *expires_at = Millis(BEGIN.0 + 86_400_000 + ms);
+        }
+        command
+    });
+    prop_oneof![
+        6 => created,
+        1 => token_ids.prop_map(|id| Command::RevokeInitialAccessToken { id }),
+        1 => application_ids().prop_map(|application| Command::RevokeRegistration { application }),
+    ]
+    .boxed()
+}
+
+/// Applications that register themselves, and change or remove that again.
+fn registrations() -> BoxedStrategy<(Actor, Command)> {
+    let methods = || {
+        prop::sample::select(vec![
+            AuthenticationMethod::ClientSecretBasic,
+            AuthenticationMethod::ClientSecretPost,
+            AuthenticationMethod::PrivateKeyJwt,
+        ])
+    };
+    let token_ids = || (0u32..3).prop_map(InitialAccessTokenId);
+    let metadata = || {
+        (methods(), constraints()).prop_map(|(method, sender_constraint)| ClientMetadata {
+            sender_constraint,
+            ..client_metadata(method)
+        })
+    };
+    let mine = |id| registered_actor(id);
+    prop_oneof![
+        1 => (5u128..=8).prop_map(|id| {
+            let application = ApplicationId(id);
+            (admin(), Command::RevokeRegistration { application })
+        }),
+        1 => token_ids().prop_map(|id| {
+            (admin(), Command::RevokeInitialAccessToken { id })
+        }),
+        3 => token_grants().prop_map(|command| (admin(), command)),
+        6 => (token_ids(), token_ids(), 5u128..=8, metadata()).prop_map(|(by, token, id, metadata)| {
+            (registrant(by), register(token, ApplicationId(id), metadata))
+        }),
+        6 => (5u128..=8, metadata()).prop_map(move |(id, metadata)| {
+            let id = ApplicationId(id);
+            (mine(id), change_registration(id, metadata))
+        }),
+        1 => (5u128..=8, 5u128..=8).prop_map(move |(id, other)| {
+            let (application, other) = (ApplicationId(id), ApplicationId(other));
+            let presented = registration_digest(other);
+            (mine(application), Command::RemoveRegistration { application, presented })
+        }),
     ]
     .boxed()
 }

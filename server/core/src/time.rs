@@ -21,6 +21,12 @@ impl Millis {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// Whole days since 1970 in UTC, rounded down.
+    #[must_use]
+    pub fn day(self) -> u64 {
+        self.0 / 86_400_000
+    }
+
     /// Whole seconds since 1970, rounded down: a NumericDate (RFC 7519 §2).
     #[must_use]
     pub fn seconds(self) -> u64 {

@@ -5,7 +5,9 @@ use super::call::{Call, choice, optional, text, texts};
 use super::change::{change as execute, made};
 use super::page::{after, limit, page};
 use super::read::index as read;
-use super::{Answer, Failure, Outcome, authentication, bounds, grants, secrets};
+use super::{
+    Answer, Failure, Outcome, authentication, bounds, grants, initial_access_tokens, secrets,
+};
 use crate::app::App;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,7 +119,7 @@ fn label(filter: &str) -> Result<(&str, &str), Failure> {
     })
 }
 
-fn labels(asked: BTreeMap<String, String>) -> Result<Labels, Failure> {
+pub(super) fn labels(asked: BTreeMap<String, String>) -> Result<Labels, Failure> {
     let pairs = asked
         .into_iter()
         .map(|(key, value)| (key.into(), value.into()))
@@ -172,6 +174,7 @@ pub(super) fn view(index: &Index, app: &Application) -> api::Application {
         authentication: authentication::view(app.authentication()),
         quota: bounds::quota_view(app),
         token_exchange: bounds::exchange_view(app),
+        registration: initial_access_tokens::registration_view(app),
         secrets: app.secrets.iter().map(secrets::view).collect(),
         authorized_apis: app
             .grants

@@ -63,12 +63,6 @@ fn changed(receipt: &Receipt, id: ApplicationId) -> Outcome {
 }
 
 fn parse(index: &Index, asked: &api::Authentication) -> Result<Authentication, Failure> {
-    let names = AuthenticationMethod::ALL.map(|method| (method.as_str(), method));
-    let methods = asked.methods.iter().enumerate();
-    let methods = methods.map(|(i, name)| choice(&format!("methods[{i}]"), name, &names));
-    let mut methods: Vec<AuthenticationMethod> = methods.collect::<Result<_, _>>()?;
-    methods.sort_unstable();
-    methods.dedup();
     let profile = asked.profile.as_deref();
     let profile = profile.map(|name| choice("profile", name, &SecurityProfile::NAMED));
     let jwks_uri = asked.jwks_uri.as_deref();
@@ -76,7 +70,7 @@ fn parse(index: &Index, asked: &api::Authentication) -> Result<Authentication, F
     let certificates = asked.certificates.iter().enumerate();
     let trust = asked.trust.iter().enumerate();
     Ok(Authentication {
-        methods,
+        methods: methods(&asked.methods)?,
         keys: registered_keys("jwks", asked.jwks.as_ref())?,
         jwks_uri: jwks_uri.map(|uri| keys_uri("jwks_uri", uri)).transpose()?,
         certificate_subject: subject.map(certificate_subject).transpose()?,
@@ -88,11 +82,25 @@ fn parse(index: &Index, asked: &api::Authentication) -> Result<Authentication, F
     })
 }
 
+/// Methods by their names, in order.
+///
+/// # Errors
+/// One is none.
+pub(super) fn methods(given: &[String]) -> Result<Vec<AuthenticationMethod>, Failure> {
+    let names = AuthenticationMethod::ALL.map(|method| (method.as_str(), method));
+    let methods = given.iter().enumerate();
+    let methods = methods.map(|(i, name)| choice(&format!("methods[{i}]"), name, &names));
+    let mut methods: Vec<AuthenticationMethod> = methods.collect::<Result<_, _>>()?;
+    methods.sort_unstable();
+    methods.dedup();
+    Ok(methods)
+}
+
 /// Keys that somebody gives, each checked.
 ///
 /// # Errors
 /// Too many, or one is no public key that signatures can be verified with.
-pub(super) fn registered_keys(
+pub(crate) fn registered_keys(
     member: &str,
     given: Option<&api::JwkSet>,
 ) -> Result<Vec<RegisteredKey>, Failure> {
@@ -135,7 +143,7 @@ fn registered_key(member: &str, jwk: &Map<String, Value>) -> Result<RegisteredKe
 ///
 /// # Errors
 /// It is none.
-pub(super) fn keys_uri(member: &str, given: &str) -> Result<HttpsUri, Failure> {
+pub(crate) fn keys_uri(member: &str, given: &str) -> Result<HttpsUri, Failure> {
     KeysUri::parse(given).map_err(|error| wrong(member.to_owned(), error.to_string()))?;
     text(member, given)
 }
@@ -220,7 +228,7 @@ pub(super) fn view(own: &Authentication) -> api::Authentication {
 }
 
 /// Registered keys, as JWKs again.
-pub(super) fn key_set(keys: &[RegisteredKey]) -> api::JwkSet {
+pub(crate) fn key_set(keys: &[RegisteredKey]) -> api::JwkSet {
     api::JwkSet {
         keys: keys.iter().map(jwk).collect(),
     }

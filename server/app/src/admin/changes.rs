@@ -77,14 +77,19 @@ fn actor(text: &str) -> Result<String, Failure> {
     if let Ok(id) = text.parse::<ApplicationId>() {
         return Ok(format!("application/{id}"));
     }
-    let known = ["application/", "operator/", "system/"];
+    let known = [
+        "application/",
+        "initial_access_token/",
+        "operator/",
+        "system/",
+    ];
     match known.iter().any(|kind| text.starts_with(kind)) {
         true => Ok(text.to_owned()),
         false => Err(Failure::malformed(
             "query_malformed",
             format!(
-                "the query parameter actor must be an application's id, operator/… or system/…, \
-                 not {}",
+                "the query parameter actor must be an application's id, initial_access_token/…, \
+                 operator/… or system/…, not {}",
                 shortened(text)
             ),
         )),
@@ -156,6 +161,7 @@ mod tests {
         assert_eq!(actor(&id).unwrap(), format!("application/{id}"));
         for label in [
             format!("application/{id}"),
+            "initial_access_token/iat_0".into(),
             "operator/init".into(),
             "system/start".into(),
         ] {

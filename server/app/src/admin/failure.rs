@@ -158,6 +158,8 @@ pub(crate) fn unknown_thing(refusal: &Refusal) -> Option<String> {
         Refusal::SecretUnknown { secret, .. } => Some(secret.to_string()),
         Refusal::SigningKeyUnknown { kid } => Some(kid.to_string()),
         Refusal::TrustedIssuerUnknown { id } => Some(id.to_string()),
+        Refusal::InitialAccessTokenUnknown { id } => Some(id.to_string()),
+        Refusal::RegistrationUnknown { application } => Some(application.to_string()),
         Refusal::DetailsTypeUnknown { name, .. } => Some(name.to_string()),
         _ => None,
     }

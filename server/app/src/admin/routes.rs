@@ -4,8 +4,9 @@
 use super::body::is_json;
 use super::{
     Call, Outcome, access, api_resources, applications, authentication, authentication_failures,
-    bounds, changes, details_types, events, explanations, grants, issuances, log, openapi,
-    policies, roles, secrets, settings, signing_keys, stream, tokens, trusted_issuers,
+    bounds, changes, details_types, events, explanations, grants, initial_access_tokens, issuances,
+    log, openapi, policies, roles, secrets, settings, signing_keys, stream, tokens,
+    trusted_issuers,
 };
 use crate::app::App;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -302,8 +303,8 @@ const OUTCOME: Parameter = Parameter {
 };
 const WHY: Parameter = Parameter {
     name: "reason",
-    description: "Only for this reason: `unknown_application`, `wrong_secret`, `expired_secret` or \
-                  `disabled_application`.",
+    description: "Only for this reason, such as `unknown_application`, `wrong_secret`, \
+                  `expired_secret`, `disabled_application` or `wrong_initial_access_token`.",
     schema: "string",
 };
 const SINCE: Parameter = Parameter {
@@ -324,7 +325,8 @@ const STREAM_FROM: Parameter = Parameter {
 const ENTITY: Parameter = Parameter {
     name: "entity",
     description: "Only events about it, such as `application/01j…`, `api_resource/api_7`, \
-                  `role/role_3`, `trusted_issuer/issuer_2`, `settings`.",
+                  `role/role_3`, `trusted_issuer/issuer_2`, `initial_access_token/iat_1`, \
+                  `settings`.",
     schema: "string",
 };
 const CHANGED_FROM: Parameter = Parameter {
@@ -335,7 +337,8 @@ const CHANGED_FROM: Parameter = Parameter {
 };
 const ACTOR: Parameter = Parameter {
     name: "actor",
-    description: "Only changes by it: an application's id, `operator/{id}` or `system/{id}`.",
+    description: "Only changes by it: an application's id, `initial_access_token/{id}`, \
+                  `operator/{id}` or `system/{id}`.",
     schema: "string",
 };
 const POSITION: Parameter = Parameter {
@@ -545,6 +548,36 @@ fn trusted_issuer_routes() -> Vec<Route> {
         .answers::<api::TrustedIssuer>(),
         route!(Delete "/trusted-issuers/{id}" "removeTrustedIssuer" write, CHANGE, 204,
             trusted_issuers::remove, "Removes a trusted issuer that no trust rule names"),
+    ]
+}
+
+/// How applications may register themselves (RFC 7591).
+fn registration_routes() -> Vec<Route> {
+    let (read, write) = (
+        Some(S::InitialAccessTokensRead),
+        Some(S::InitialAccessTokensWrite),
+    );
+    vec![
+        route!(Get "/initial-access-tokens" "listInitialAccessTokens" read, READ, 200,
+            initial_access_tokens::list,
+            "Lists the tokens by which applications register themselves")
+        .query(&[LIMIT, AFTER])
+        .answers::<api::Page<api::InitialAccessToken>>(),
+        route!(Post "/initial-access-tokens" "createInitialAccessToken" write, MAKE, 201,
+            initial_access_tokens::create,
+            "Lets applications register themselves, within bounds; this answer alone shows the \
+             token. With grants it needs `writ:grants:write` too")
+        .takes::<api::CreateInitialAccessToken>()
+        .answers::<api::NewInitialAccessToken>(),
+        route!(Get "/initial-access-tokens/{id}" "getInitialAccessToken" read, READ, 200,
+            initial_access_tokens::show, "Shows an initial access token, without the token itself")
+        .answers::<api::InitialAccessToken>(),
+        route!(Delete "/initial-access-tokens/{id}" "revokeInitialAccessToken" write, CHANGE, 204,
+            initial_access_tokens::revoke,
+            "Revokes an initial access token; what was registered by it stays"),
+        route!(Delete "/applications/{id}/registration" "revokeRegistration"
+            Some(S::SecretsWrite), CHANGE, 204, initial_access_tokens::revoke_registration,
+            "Ends the registration access token of an application that registered itself"),
     ]
 }
 
@@ -790,6 +823,7 @@ fn table() -> Vec<Route> {
         protection_routes(),
         secret_and_grant_routes(),
         trusted_issuer_routes(),
+        registration_routes(),
         role_and_setting_routes(),
         key_and_log_routes(),
         audit_routes(),

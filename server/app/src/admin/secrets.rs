@@ -16,7 +16,7 @@ use writ_core::{Application, Command, Entity, Millis, NewSecret, Secret, SecretI
 use writ_ledger::Receipt;
 
 /// `code` where the secret of an earlier call is not shown again.
-const ALREADY_SHOWN: &str = "secret_already_shown";
+pub(super) const ALREADY_SHOWN: &str = "secret_already_shown";
 /// How long older secrets work after a rotation where the request does not say: time for a rollout.
 const OVERLAP_SECONDS: u32 = 86_400;
 

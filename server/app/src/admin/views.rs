@@ -1,7 +1,8 @@
 //! Any entity as the admin API shows it, for those who compare two states of one.
 
 use super::{
-    api_resources, applications, policies, roles, settings, signing_keys, trusted_issuers,
+    api_resources, applications, initial_access_tokens, policies, roles, settings, signing_keys,
+    trusted_issuers,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +31,10 @@ pub(crate) fn entity_view(index: &Index, entity: &Entity) -> Option<Value> {
         Entity::TrustedIssuer(id) => {
             let issuer = index.trusted_issuer(*id)?;
             Some(json(trusted_issuers::view(issuer)))
+        }
+        Entity::InitialAccessToken(id) => {
+            let token = index.initial_access_token(*id)?;
+            Some(json(initial_access_tokens::view(index, token)))
         }
         Entity::Server | Entity::Token(_) => None,
     }

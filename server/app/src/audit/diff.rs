@@ -55,6 +55,11 @@ impl States<'_> {
                 let name = known.map(|application| application.name.to_string());
                 ("application", id.to_string(), name)
             }
+            Actor::InitialAccessToken { id } => {
+                let known = self.before.initial_access_token(*id);
+                let name = known.map(|token| token.name.to_string());
+                ("initial_access_token", id.to_string(), name)
+            }
             Actor::Operator { id } => ("operator", id.to_string(), None),
             Actor::System { id } => ("system", id.to_string(), None),
         };
@@ -305,6 +310,24 @@ impl States<'_> {
                 format!("trusted issuer {} removed", self.issuer(e.id))
             }
 
+            Event::InitialAccessTokenCreated(e) => self.token_created(e),
+            Event::InitialAccessTokenRevoked(e) => {
+                let token = self.called(&Entity::InitialAccessToken(e.id));
+                format!("initial access token {token} revoked")
+            }
+            Event::ApplicationRegistered(e) => {
+                let token = self.called(&Entity::InitialAccessToken(e.token));
+                let application = self.application(e.id);
+                format!("{application} registered itself by initial access token {token}")
+            }
+            Event::ApplicationRegistrationChanged(e) => {
+                format!("{} changed its registration itself", self.application(e.id))
+            }
+            Event::ApplicationRegistrationRevoked(e) => format!(
+                "{} can no longer change its registration itself",
+                self.application(e.id)
+            ),
+
             Event::RoleCreated(e) => {
                 let scopes = set_change(Vec::new(), texts(&e.scopes));
                 format!("role {} created: scopes {scopes}", e.name)
@@ -376,6 +399,31 @@ impl States<'_> {
                 e.file
             ),
         }
+    }
+
+    fn token_created(self, e: &InitialAccessTokenCreated) -> String {
+        let mut parts = vec![
+            format!("{} registrations until {}", e.registrations, e.expires_at),
+            format!(
+                "methods {}",
+                set_change(Vec::new(), texts(&e.bounds.methods))
+            ),
+        ];
+        let prefix = e.bounds.name_prefix.as_ref();
+        parts.extend(prefix.map(|prefix| format!("names {prefix}…")));
+        let labels = pairs(&e.labels);
+        if !labels.is_empty() {
+            parts.push(format!("labels {}", set_change(Vec::new(), labels)));
+        }
+        parts.extend(e.grants.iter().map(|grant| {
+            let scopes = set_change(Vec::new(), texts(&grant.scopes));
+            format!("{} scopes {scopes}", self.api(grant.api))
+        }));
+        format!(
+            "initial access token {} created: {}",
+            e.name,
+            parts.join(", ")
+        )
     }
 
     fn issuer(self, id: IssuerId) -> String {
@@ -606,6 +654,10 @@ fn name(index: &Index, entity: &Entity) -> Option<String> {
         Entity::Role(id) => index.role(*id).map(|role| role.name.to_string()),
         Entity::SigningKey(kid) => index.key(kid.as_str()).map(|key| key.algorithm.to_string()),
         Entity::TrustedIssuer(id) => index.trusted_issuer(*id).map(|it| it.issuer.to_string()),
+        Entity::InitialAccessToken(id) => {
+            let token = index.initial_access_token(*id)?;
+            Some(token.name.to_string())
+        }
         Entity::Server | Entity::Settings | Entity::Token(_) => None,
     }
 }

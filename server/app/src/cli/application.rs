@@ -211,6 +211,10 @@ to it (RFC 9449). Secrets and other keys go on working, except with --only. A ke
         #[arg(long, value_name = "NUMBER")]
         limit: Option<usize>,
     },
+    /// End the registration access token of an application that registered itself (RFC 7592)
+    #[command(after_help = "Example:
+  writ application revoke-registration APPLICATION --reason 'found in a log file'")]
+    RevokeRegistration(One),
     /// Say which types of authorization details a grant has (RFC 9396): these are all
     #[command(after_help = "Examples:
   writ application details-types APPLICATION https://pay.example payment_initiation
@@ -464,6 +468,12 @@ impl Application {
                 let file = secret.file()?;
                 let made = add_secret(client, &application, &secret, change)?;
                 made.hand_over(out, client, file, None)
+            }
+            Verb::RevokeRegistration(one) => {
+                let path = ["applications", &one.application, "registration"];
+                let call = Call::change(Method::DELETE, &path, &one.change);
+                let what = format!("{} no longer changes its registration", one.application);
+                client.done(out, call, &what)
             }
             Verb::RotateSecret {
                 application,
@@ -879,6 +889,13 @@ fn describe(application: Entity) -> Details {
         detail("bound to", constraint),
     ];
     lines.extend(authentication::describe(application.authentication));
+    let registration = application.registration.as_ref();
+    lines.extend(registration.map(|own| {
+        detail(
+            "registered by",
+            format!("itself, by {}", own.initial_access_token),
+        )
+    }));
     lines.push(details("secrets", secrets.collect()));
     lines.push(details("authorized apis", apis.collect()));
     lines.push(details("roles", roles.collect()));

@@ -49,6 +49,8 @@ struct Failures {
     /// Only for this reason
     #[arg(long, value_parser = [
         "unknown_application", "wrong_secret", "expired_secret", "disabled_application",
+        "wrong_initial_access_token", "spent_initial_access_token",
+        "wrong_registration_access_token",
     ])]
     reason: Option<String>,
     #[command(flatten)]

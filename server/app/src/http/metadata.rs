@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use serde_json::json;
-use writ_core::{Algorithm, AuthenticationMethod, DetailsTypeName, Index, SecurityProfile};
+use writ_core::{Algorithm, AuthenticationMethod, DetailsTypeName, Index, Millis, SecurityProfile};
 
 /// How an application can authenticate (RFC 8414 §2). A token of a trusted issuer has no name
 /// there: it comes as a client assertion, or as a grant.
@@ -27,10 +27,10 @@ pub async fn metadata(app: Data<App>) -> HttpResponse {
     let max_age = index.settings().jwks_max_age_seconds;
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}")))
-        .json(document(app.issuer.as_str(), &index))
+        .json(document(app.issuer.as_str(), &index, app.now()))
 }
 
-fn document(issuer: &str, index: &Index) -> serde_json::Value {
+fn document(issuer: &str, index: &Index, now: Millis) -> serde_json::Value {
     let strict = index.settings().security_profile == SecurityProfile::Fapi2;
     let methods = AUTHENTICATION
         .iter()
@@ -44,7 +44,7 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
     assertions.push("Ed25519");
     let types: Vec<&str> = index.details_types().map(DetailsTypeName::as_str).collect();
     let proofs = dpop::ALGORITHMS.map(ForeignAlgorithm::as_str);
-    json!({
+    let mut document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "jwks_uri": format!("{issuer}/oauth2/jwks"),
@@ -67,5 +67,10 @@ fn document(issuer: &str, index: &Index) -> serde_json::Value {
         // Required by OpenID Connect Discovery §3; there are no ID tokens to be had.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),
-    })
+    });
+    // Only while some initial access token is in force (RFC 7591 §3).
+    if index.takes_registrations(now) {
+        document["registration_endpoint"] = json!(format!("{issuer}/oauth2/register"));
+    }
+    document
 }

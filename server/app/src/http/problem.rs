@@ -106,6 +106,7 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::ActorNotLocal
         | Refusal::ActorOutranked { .. }
         | Refusal::ActorLacksAuthority { .. }
+        | Refusal::InitialAccessTokenSpent { .. }
         | Refusal::ManagementApiFixed => StatusCode::FORBIDDEN,
         Refusal::ApiResourceUnknown { .. }
         | Refusal::ApplicationUnknown { .. }
@@ -117,6 +118,8 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::SecretUnknown { .. }
         | Refusal::DetailsTypeUnknown { .. }
         | Refusal::SigningKeyUnknown { .. }
+        | Refusal::InitialAccessTokenUnknown { .. }
+        | Refusal::RegistrationUnknown { .. }
         | Refusal::TrustedIssuerUnknown { .. } => StatusCode::NOT_FOUND,
         Refusal::ApiResourceIdentifierTaken { .. }
         | Refusal::ApplicationIdTaken { .. }
@@ -139,11 +142,13 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::TrustedIssuerTaken { .. }
         | Refusal::AlreadyInitialized => StatusCode::CONFLICT,
         Refusal::VersionStale { .. } => StatusCode::PRECONDITION_FAILED,
+        Refusal::RegistrationChangesSpent { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::AuthenticationIncomplete { .. }
         | Refusal::ClaimUndeclared { .. }
         | Refusal::IdempotencyKeyReused
         | Refusal::LimitReached { .. }
         | Refusal::ProfileForbids { .. }
+        | Refusal::RegistrationOutOfBounds { .. }
         | Refusal::ScopeNowhere { .. }
         | Refusal::ScopeRepeated { .. }
         | Refusal::ValueInvalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -180,6 +180,7 @@ fn endpoint(path: &str) -> Endpoint {
         _ if path.ends_with("/oauth2/token") => Endpoint::Token,
         _ if path.ends_with("/oauth2/introspect") => Endpoint::Introspect,
         _ if path.ends_with("/oauth2/revoke") => Endpoint::Revoke,
+        _ if path.contains("/oauth2/register") => Endpoint::Register,
         _ if path.ends_with("/oauth2/jwks") => Endpoint::Jwks,
         _ if path.contains("/.well-known/") => Endpoint::Metadata,
         _ if path.contains("/api/v1") => Endpoint::Admin,

@@ -10,6 +10,7 @@ mod exchange;
 mod fapi;
 mod protocol;
 mod quotas;
+mod registration;
 mod workloads;
 
 use crate::testing::{Answer, ISSUER, Job, TestServer};

@@ -217,6 +217,9 @@ reasons! {
     UntrustedToken = "untrusted_token",
     NoCertificate = "no_certificate",
     WrongCertificate = "wrong_certificate",
+    WrongInitialAccessToken = "wrong_initial_access_token",
+    SpentInitialAccessToken = "spent_initial_access_token",
+    WrongRegistrationAccessToken = "wrong_registration_access_token",
 }
 
 /// A failure, with nothing of what was presented.
@@ -320,6 +323,21 @@ fn claimed(credentials: &PresentedCredentials<'_>) -> Option<ApplicationId> {
 fn count(app: &App, index: &Index, failure: &AuthenticationFailure, source: IpAddr, now: Millis) {
     let kept = index.settings().issuance_source_address.then_some(source);
     app.failures.count(failure, kept, now);
+}
+
+/// Counts a token of dynamic client registration that does not let in, as all failures are.
+pub(crate) fn registration_failed(
+    app: &App,
+    index: &Index,
+    reason: FailureReason,
+    application: Option<ApplicationId>,
+    source: IpAddr,
+) {
+    let failure = AuthenticationFailure {
+        reason,
+        application,
+    };
+    count(app, index, &failure, source, app.now());
 }
 
 /// The application of a presented id, if there is one.

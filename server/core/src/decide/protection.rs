@@ -30,6 +30,15 @@ pub(super) fn change_authentication(
     ])
 }
 
+/// How an application authenticates that is made by the same command.
+pub(super) fn new_authentication(index: &Index, id: ApplicationId, own: Authentication) -> Events {
+    check_authentication(index, &own)?;
+    let authentication = Some(Box::new(own));
+    Ok(vec![
+        ApplicationAuthenticationChanged { id, authentication }.into(),
+    ])
+}
+
 fn check_authentication(index: &Index, asked: &Authentication) -> Result<(), Refusal> {
     if asked.methods.is_empty() || !asked.methods.is_sorted_by(|a, b| a < b) {
         return Err(Refusal::ValueInvalid {

@@ -57,6 +57,13 @@ pub fn check(index: &Index, events: &[Recorded]) {
         .map(|one| (one.id, one.issuer.to_string()))
         .collect();
     assert_eq!(issuers, model.issuers);
+    let tokens = index.initial_access_tokens(None);
+    let tokens: BTreeMap<InitialAccessTokenId, u32> = tokens
+        .map(|one| (one.id, one.registrations - one.registered))
+        .collect();
+    let left = model.initial_access_tokens.iter();
+    let left: BTreeMap<_, _> = left.map(|(id, token)| (*id, token.left)).collect();
+    assert_eq!(tokens, left);
     assert_eq!(index.keys().count(), model.keys.len());
     assert_eq!(index.revoked_count(), model.revoked.len());
     assert_eq!(index.policy_count(), model.policies.len());
@@ -91,6 +98,19 @@ pub fn check(index: &Index, events: &[Recorded]) {
         );
         assert_eq!(app.quota.as_deref(), expected.quota.as_ref());
         assert_eq!(app.exchange.as_deref(), expected.exchange.as_ref());
+        let found = app.registration.as_deref();
+        assert_eq!(
+            found.map(|own| own.token),
+            expected.registration.as_ref().map(|(token, _)| *token)
+        );
+        if let (Some(own), Some((_, changed))) = (found, &expected.registration) {
+            let last = changed.last().map_or(0, |at| at.0 / 86_400_000);
+            let same = changed.iter().filter(|at| at.0 / 86_400_000 == last);
+            assert_eq!(
+                own.changes,
+                (last, u32::try_from(same.count()).unwrap_or(0))
+            );
+        }
         for api in index.apis(None) {
             let granted: BTreeSet<String> = texts(&api.names(&index.granted(app, api.id)))
                 .into_iter()
@@ -126,6 +146,7 @@ struct Model {
     applications: BTreeMap<ApplicationId, App>,
     roles: BTreeMap<RoleId, Names>,
     issuers: BTreeMap<IssuerId, String>,
+    initial_access_tokens: BTreeMap<InitialAccessTokenId, Token>,
     revoked: BTreeMap<Jti, (ApplicationId, Millis)>,
     keys: BTreeMap<String, (Algorithm, &'static str)>,
     policies: BTreeSet<PolicyDigest>,
@@ -151,14 +172,27 @@ struct Api {
     details: Names,
 }
 
+/// An initial access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Token {
+    expires_at: Millis,
+    left: u32,
+    labels: Labels,
+    methods: Vec<AuthenticationMethod>,
+    grants: BTreeMap<ApiId, Names>,
+}
+
 #[derive(Clone)]
 struct App {
     enabled: bool,
+    labels: Labels,
     settings: TokenSettings,
     secrets: BTreeMap<SecretId, Option<Millis>>,
     authentication: Option<Authentication>,
     quota: Option<Quota>,
     exchange: Option<TokenExchange>,
+    /// By which token it registered, and when it changed that itself.
+    registration: Option<(InitialAccessTokenId, Vec<Millis>)>,
     grants: BTreeMap<ApiId, (GrantMode, Names)>,
     details: BTreeMap<ApiId, Names>,
     roles: BTreeSet<RoleId>,
@@ -212,7 +246,6 @@ impl Model {
             | Event::ApiResourceRenamed(_)
             | Event::ScopeDescribed(_)
             | Event::ApplicationRenamed(_)
-            | Event::ApplicationLabelled(_)
             | Event::RoleRenamed(_) => {}
             Event::SettingsChanged(e) => {
                 let (old, new) = (&mut self.settings, &e.change);
@@ -267,17 +300,22 @@ impl Model {
             Event::ApplicationCreated(e) => {
                 let app = App {
                     enabled: true,
+                    labels: e.labels.clone(),
                     settings: e.token_settings.clone(),
                     secrets: BTreeMap::new(),
                     authentication: None,
                     quota: None,
                     exchange: None,
+                    registration: None,
                     grants: BTreeMap::new(),
                     details: BTreeMap::new(),
                     roles: BTreeSet::new(),
                     cut_at: None,
                 };
                 assert!(self.applications.insert(e.id, app).is_none());
+            }
+            Event::ApplicationLabelled(e) => {
+                app(self, e.id, &|app| app.labels = e.labels.clone());
             }
             Event::ApplicationDisabled(e) => app(self, e.id, &|app| app.enabled = false),
             Event::ApplicationEnabled(e) => app(self, e.id, &|app| app.enabled = true),
@@ -342,6 +380,46 @@ impl Model {
                     assert!(trust.all(|rule| rule.issuer != e.id));
                 }
             }
+            Event::InitialAccessTokenCreated(e) => {
+                let grants = e.grants.iter().map(|one| (one.api, names(&one.scopes)));
+                let token = Token {
+                    expires_at: e.expires_at,
+                    left: e.registrations,
+                    labels: e.labels.clone(),
+                    methods: e.bounds.methods.clone(),
+                    grants: grants.collect(),
+                };
+                assert!(!token.grants.contains_key(&ApiId(0)));
+                assert!(self.initial_access_tokens.insert(e.id, token).is_none());
+            }
+            Event::InitialAccessTokenRevoked(e) => {
+                assert!(self.initial_access_tokens.remove(&e.id).is_some());
+            }
+            Event::ApplicationRegistered(e) => {
+                let token = self.initial_access_tokens.get_mut(&e.token);
+                let token = token.expect("an initial access token");
+                assert!(recorded.at < token.expires_at);
+                token.left = token.left.checked_sub(1).expect("one registration less");
+                let token = token.clone();
+                app(self, e.id, &|app| {
+                    let own = app.authentication.as_ref().expect("a method");
+                    assert!(own.methods.iter().all(|it| token.methods.contains(it)));
+                    for (api, (mode, scopes)) in &app.grants {
+                        assert_eq!(*mode, GrantMode::None);
+                        assert!(scopes.is_subset(&token.grants[api]));
+                    }
+                    assert_eq!(app.labels, token.labels);
+                    let before = app.registration.replace((e.token, Vec::new()));
+                    assert!(before.is_none());
+                });
+            }
+            Event::ApplicationRegistrationChanged(e) => app(self, e.id, &|app| {
+                let (_, changed) = app.registration.as_mut().expect("a registration");
+                changed.push(recorded.at);
+            }),
+            Event::ApplicationRegistrationRevoked(e) => app(self, e.id, &|app| {
+                assert!(app.registration.take().is_some());
+            }),
             Event::ApplicationRemoved(e) => {
                 assert!(self.applications.remove(&e.id).is_some());
                 assert!(self.apis.values().all(|api| !api.guards.contains(&e.id)));

@@ -335,7 +335,44 @@ fn representatives() -> Vec<Event> {
             expires_at: end,
         }
         .into(),
+        InitialAccessTokenCreated {
+            id: InitialAccessTokenId(3),
+            name: parse("CI of the web team"),
+            digest: CredentialDigest(digest(6)),
+            expires_at: end,
+            registrations: 10,
+            bounds: registration_bounds(),
+            labels: labels(),
+            grants: vec![BoundGrant {
+                api,
+                scopes: vec![read()],
+            }],
+        }
+        .into(),
+        InitialAccessTokenRevoked {
+            id: InitialAccessTokenId(3),
+        }
+        .into(),
+        ApplicationRegistered {
+            id,
+            token: InitialAccessTokenId(3),
+            digest: CredentialDigest(digest(7)),
+            bounds: registration_bounds(),
+        }
+        .into(),
+        ApplicationRegistrationChanged { id }.into(),
+        ApplicationRegistrationRevoked { id }.into(),
     ]
+}
+
+fn registration_bounds() -> RegistrationBounds {
+    RegistrationBounds {
+        methods: vec![
+            AuthenticationMethod::ClientSecretBasic,
+            AuthenticationMethod::PrivateKeyJwt,
+        ],
+        name_prefix: Some(parse("ci-")),
+    }
 }
 
 fn registered_keys() -> Vec<RegisteredKey> {
@@ -526,6 +563,23 @@ fn later() -> Vec<(&'static str, Event)> {
     ]
 }
 
+/// A kind of actor that came later.
+fn by_initial_access_token() -> (PathBuf, Recorded) {
+    let registered = ApplicationRegistered {
+        id: ApplicationId(42),
+        token: InitialAccessTokenId(3),
+        digest: CredentialDigest(digest(7)),
+        bounds: RegistrationBounds {
+            name_prefix: None,
+            ..registration_bounds()
+        },
+    };
+    let mut recorded = recorded(1, registered.into());
+    recorded.actor = registrant(InitialAccessTokenId(3));
+    let path = golden(recorded.event.kind(), recorded.event.kind_version());
+    (path.with_extension("actor.json"), recorded)
+}
+
 fn golden(kind: &str, version: u16) -> PathBuf {
     let name = format!("tests/golden/{kind}.v{version}.json");
     [env!("CARGO_MANIFEST_DIR"), &name].iter().collect()
@@ -549,6 +603,7 @@ fn golden_files_read_as_what_they_were_written_from() {
             recorded(1, event),
         )
     });
+    let later = later.chain([by_initial_access_token()]);
     for (path, recorded) in first.chain(later) {
         let bytes = encode(&recorded).expect("encodes");
         if writing && !path.exists() {
@@ -721,6 +776,8 @@ fn entities_have_one_spelling() {
         Entity::Settings,
         Entity::SigningKey(parse("es256-1")),
         Entity::Token(jti(BEGIN, 1)),
+        Entity::TrustedIssuer(IssuerId(2)),
+        Entity::InitialAccessToken(InitialAccessTokenId(3)),
     ];
     for entity in entities {
         let text = entity.to_string();

@@ -8,3 +8,4 @@ mod commands;
 mod history;
 mod protection;
 mod refusals;
+mod registration;

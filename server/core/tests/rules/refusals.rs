@@ -28,7 +28,8 @@ variants! {
     SigningKeyUnknown SigningKeyKidTaken SigningKeyState SigningKeyTooNew SigningKeyInUse
     SigningKeyMissing PolicyUnknown PolicyBindingUnknown PolicyBindingUnchanged ClaimUndeclared
     AuthenticationIncomplete ProfileForbids TrustedIssuerUnknown TrustedIssuerTaken
-    DetailsTypeUnknown DetailsTypeTaken TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
+    DetailsTypeUnknown DetailsTypeTaken InitialAccessTokenUnknown InitialAccessTokenSpent
+    RegistrationOutOfBounds RegistrationUnknown RegistrationChangesSpent TokenExpired InUse LimitReached ValueInvalid AlreadyInitialized
     NotInitialized
 }
 
@@ -1065,6 +1066,290 @@ fn about_policies() -> Vec<Case> {
     ]
 }
 
+fn about_registration() -> Vec<Case> {
+    use AuthenticationMethod as M;
+    const TOKEN: InitialAccessTokenId = InitialAccessTokenId(0);
+    const NEW: ApplicationId = ApplicationId(7);
+    let no_token = || Refusal::InitialAccessTokenUnknown { id: TOKEN };
+    let spent = |why| Refusal::InitialAccessTokenSpent { id: TOKEN, why };
+    let token = |edit: fn(&mut InitialAccessTokenCreated)| {
+        let mut asked = InitialAccessTokenCreated {
+            id: TOKEN,
+            name: parse("CI"),
+            digest: CredentialDigest(digest(50)),
+            expires_at: BEGIN.plus_seconds(86_400),
+            registrations: 1,
+            bounds: RegistrationBounds {
+                methods: vec![M::PrivateKeyJwt],
+                name_prefix: None,
+            },
+            labels: Labels::default(),
+            grants: Vec::new(),
+        };
+        edit(&mut asked);
+        Command::CreateInitialAccessToken {
+            name: asked.name,
+            digest: asked.digest,
+            expires_at: asked.expires_at,
+            registrations: asked.registrations,
+            bounds: asked.bounds,
+            labels: asked.labels,
+            grants: asked.grants,
+        }
+    };
+    let there = || given([create_initial_access_token(&["courses:read"])]);
+    let by_secret = || client_metadata(M::ClientSecretBasic);
+    let registering = |given: Given, metadata, refusal| Case {
+        given,
+        actor: registrant(TOKEN),
+        command: register(TOKEN, NEW, metadata),
+        refusal,
+    };
+    let registered = || {
+        there()
+            .when(registrant(TOKEN), register(TOKEN, NEW, by_secret()))
+            .then_accepted()
+    };
+    let changing = |given: Given, command, refusal| Case {
+        given,
+        actor: registered_actor(NEW),
+        command,
+        refusal,
+    };
+    let ends = || invalid("expires_at", "in the future, and within 366 days");
+    let methods = || {
+        invalid(
+            "methods",
+            "at least one, each once and in order, and not workload_identity: whom an \
+             application trusts is for administrators to say",
+        )
+    };
+    let bound = |api, names: &[&str]| BoundGrant {
+        api,
+        scopes: scopes(names),
+    };
+    let mut changed = registered();
+    for turn in 0..limits::REGISTRATION_CHANGES_PER_DAY {
+        let method = match turn % 2 {
+            0 => M::PrivateKeyJwt,
+            _ => M::ClientSecretBasic,
+        };
+        let mut command = change_registration(NEW, client_metadata(method));
+        if let Command::ChangeRegistration { secret, .. } = &mut command {
+            *secret = testkit::secret(400 + u128::from(turn));
+        }
+        changed = changed.when(registered_actor(NEW), command).then_accepted();
+    }
+    let strict = SettingsChange {
+        security_profile: Some(SecurityProfile::Fapi2),
+        ..SettingsChange::default()
+    };
+    vec![
+        base(Command::RevokeInitialAccessToken { id: TOKEN }, no_token()),
+        registering(given_base(), by_secret(), no_token()),
+        by(operator(), register(TOKEN, NEW, by_secret()), no_token()),
+        base(token(|it| it.expires_at = BEGIN), ends()),
+        base(
+            token(|it| it.expires_at = BEGIN.plus_seconds(367 * 86_400)),
+            ends(),
+        ),
+        base(
+            token(|it| it.registrations = 0),
+            invalid("registrations", "1 to 10000"),
+        ),
+        base(
+            token(|it| it.registrations = 10_001),
+            invalid("registrations", "1 to 10000"),
+        ),
+        base(token(|it| it.bounds.methods.clear()), methods()),
+        base(
+            token(|it| it.bounds.methods = vec![M::PrivateKeyJwt; 2]),
+            methods(),
+        ),
+        base(
+            token(|it| it.bounds.methods = vec![M::WorkloadIdentity]),
+            methods(),
+        ),
+        base(
+            token(|it| it.bounds.name_prefix = Some(parse(&"x".repeat(65)))),
+            limit("characters of a name prefix", 64),
+        ),
+        base(
+            token(|it| {
+                it.grants = vec![BoundGrant {
+                    api: MANAGEMENT,
+                    scopes: Vec::new(),
+                }];
+            }),
+            invalid("grants", "to other API resources than the management API"),
+        ),
+        base(
+            token(|it| {
+                let grant = BoundGrant {
+                    api: NO_API,
+                    scopes: Vec::new(),
+                };
+                it.grants = vec![grant];
+            }),
+            Refusal::ApiResourceUnknown { id: NO_API },
+        ),
+        base(
+            {
+                let mut command = create_initial_access_token(&[]);
+                if let Command::CreateInitialAccessToken { grants, .. } = &mut command {
+                    *grants = vec![bound(COURSES, &["nothing:such"])];
+                }
+                command
+            },
+            Refusal::ScopeUnknown {
+                api: COURSES,
+                name: parse("nothing:such"),
+            },
+        ),
+        base(
+            {
+                let mut command = create_initial_access_token(&[]);
+                if let Command::CreateInitialAccessToken { grants, .. } = &mut command {
+                    *grants = vec![bound(COURSES, &[]), bound(COURSES, &[])];
+                }
+                command
+            },
+            invalid("grants", "at most one for each API resource"),
+        ),
+        base(
+            {
+                let mut command = create_initial_access_token(&[]);
+                if let Command::CreateInitialAccessToken { grants, .. } = &mut command {
+                    *grants = vec![bound(COURSES, &[]); 65];
+                }
+                command
+            },
+            limit("grants of an initial access token", 64),
+        ),
+        case(
+            given(vec![create_initial_access_token(&[]); 1_000]),
+            create_initial_access_token(&[]),
+            limit("initial access tokens; revoke those that have ended", 1_000),
+        ),
+        registering(
+            there().after_seconds(86_400),
+            by_secret(),
+            spent("it has expired"),
+        ),
+        registering(
+            registered()
+                .when(
+                    registrant(TOKEN),
+                    register(TOKEN, ApplicationId(8), by_secret()),
+                )
+                .then_accepted(),
+            ClientMetadata {
+                name: None,
+                ..by_secret()
+            },
+            spent("it has registered as many applications as it may"),
+        ),
+        registering(
+            registered(),
+            by_secret(),
+            Refusal::ApplicationIdTaken { id: NEW },
+        ),
+        registering(
+            there(),
+            client_metadata(M::ClientSecretPost),
+            Refusal::RegistrationOutOfBounds {
+                what: "token_endpoint_auth_method",
+                allowed: "client_secret_basic or private_key_jwt".into(),
+            },
+        ),
+        registering(
+            there(),
+            ClientMetadata {
+                name: Some(parse("job")),
+                ..by_secret()
+            },
+            Refusal::RegistrationOutOfBounds {
+                what: "client_name",
+                allowed: "one that begins with ci-".into(),
+            },
+        ),
+        registering(
+            there(),
+            ClientMetadata {
+                keys: Vec::new(),
+                ..client_metadata(M::PrivateKeyJwt)
+            },
+            Refusal::AuthenticationIncomplete {
+                method: M::PrivateKeyJwt,
+                needs: "keys, or a jwks_uri",
+            },
+        ),
+        registering(
+            there().and([
+                Command::ChangeAuthentication {
+                    application: ADMIN,
+                    authentication: Some(Box::new(by_key(9))),
+                },
+                Command::ChangeSettings { change: strict },
+            ]),
+            by_secret(),
+            Refusal::ProfileForbids {
+                method: M::ClientSecretBasic,
+            },
+        ),
+        changing(
+            registered().and([enable(NEW, false)]),
+            change_registration(NEW, by_secret()),
+            Refusal::ActorUnusable { application: NEW },
+        ),
+        changing(
+            registered().and([Command::RevokeRegistration { application: NEW }]),
+            change_registration(NEW, by_secret()),
+            Refusal::RegistrationUnknown { application: NEW },
+        ),
+        changing(
+            registered(),
+            Command::RemoveRegistration {
+                application: NEW,
+                presented: registration_digest(JOB),
+            },
+            Refusal::RegistrationUnknown { application: NEW },
+        ),
+        changing(
+            changed,
+            change_registration(NEW, client_metadata(M::PrivateKeyJwt)),
+            Refusal::RegistrationChangesSpent {
+                application: NEW,
+                max: 24,
+            },
+        ),
+        changing(
+            registered().and([Command::from(ApplicationChange {
+                token_settings: Some(TokenSettings {
+                    sender_constraint: SenderConstraint::Dpop,
+                    ..TokenSettings::default()
+                }),
+                ..change_application(NEW)
+            })]),
+            change_registration(
+                NEW,
+                ClientMetadata {
+                    sender_constraint: SenderConstraint::Mtls,
+                    ..by_secret()
+                },
+            ),
+            Refusal::RegistrationOutOfBounds {
+                what: "what its tokens are bound to",
+                allowed: "dpop".into(),
+            },
+        ),
+        base(
+            Command::RevokeRegistration { application: JOB },
+            Refusal::RegistrationUnknown { application: JOB },
+        ),
+    ]
+}
+
 fn about_protection() -> Vec<Case> {
     use crate::protection::{authenticate, grant_details, put_type, with};
     use AuthenticationMethod as M;
@@ -1341,6 +1626,7 @@ fn every_refusal_is_given_for_its_reason() {
         limits_reached(),
         about_policies(),
         about_protection(),
+        about_registration(),
         about_the_actor(),
     ];
     // The two that are about more than actor and command; `commands.rs` shows when.

@@ -599,3 +599,53 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn registrations_read_as_what_an_application_did_itself() {
+    let mut log = Log::base();
+    let new = ApplicationId(7);
+    let token = InitialAccessTokenId(0);
+    let mut create = create_initial_access_token(&["courses:read"]);
+    if let Command::CreateInitialAccessToken { labels, .. } = &mut create {
+        *labels = Labels::new([("team".into(), "web".into())].into()).unwrap();
+    }
+    assert_eq!(
+        said(&mut log, &admin(), create),
+        [
+            "initial access token CI created: 2 registrations until 2026-03-04T09:00:00.000Z, \
+             methods + client_secret_basic, + private_key_jwt, names ci-…, labels + team=web, API \
+             resource https://courses.example/api scopes + courses:read"
+        ]
+    );
+    let by_key = client_metadata(AuthenticationMethod::PrivateKeyJwt);
+    let made = changes(&mut log, &registrant(token), register(token, new, by_key));
+    let last = made.last().unwrap();
+    let words = "application ci-job registered itself by initial access token CI";
+    assert_eq!(last.summary, words);
+    assert_eq!(last.actor.kind, "initial_access_token");
+    assert_eq!(last.actor.name.as_deref(), Some("CI"));
+    let after = last.after.as_ref().unwrap();
+    assert_eq!(after["registration"]["initial_access_token"], "iat_0");
+    let renamed = ClientMetadata {
+        name: Some(parse("ci-other")),
+        ..client_metadata(AuthenticationMethod::PrivateKeyJwt)
+    };
+    let by = registered_actor(new);
+    assert_eq!(
+        said(&mut log, &by, change_registration(new, renamed)),
+        [
+            "application ci-job: name ci-job → ci-other",
+            "application ci-other changed its registration itself",
+        ]
+    );
+    let revoke = Command::RevokeRegistration { application: new };
+    assert_eq!(
+        said(&mut log, &admin(), revoke),
+        ["application ci-other can no longer change its registration itself"]
+    );
+    let revoke = Command::RevokeInitialAccessToken { id: token };
+    assert_eq!(
+        said(&mut log, &admin(), revoke),
+        ["initial access token CI revoked"]
+    );
+}

@@ -1266,6 +1266,7 @@ fn body_of(operation: &str) -> Value {
         "createTrustedIssuer" => {
             json!({ "issuer": "https://a.example", "name": "x", "keys": { "discovery": true } })
         }
+        "createInitialAccessToken" => json!({ "name": "x" }),
         "putAuthentication" => json!({ "methods": ["client_secret_basic"] }),
         "putTokenExchange" => json!({ "subjects": [ApplicationId(7).to_string()] }),
         "putGrantDetails" => json!({ "authorization_details_types": [] }),
@@ -1289,6 +1290,7 @@ async fn every_route_needs_its_token_and_its_scope() {
             path if path.starts_with("/api-resources") => "api_1",
             path if path.starts_with("/roles") => "role_1",
             path if path.starts_with("/trusted-issuers") => "issuer_1",
+            path if path.starts_with("/initial-access-tokens") => "iat_1",
             path if path.starts_with("/policy-bindings") => "binding_1",
             path if path.starts_with("/policies") => DIGEST,
             path if path.contains("/roles/") || path.contains("{api_id}") => "x",
@@ -1896,6 +1898,11 @@ async fn repeats_of_everything_that_makes_something() {
             "id",
         ),
         (
+            "/initial-access-tokens".to_owned(),
+            body_of("createInitialAccessToken"),
+            "id",
+        ),
+        (
             "/signing-keys".to_owned(),
             json!({ "algorithm": "ES256" }),
             "kid",
@@ -2070,6 +2077,7 @@ async fn everything(world: &World, as_of: &str) -> Vec<(String, Vec<u8>)> {
         "/policies",
         "/policy-bindings",
         "/trusted-issuers",
+        "/initial-access-tokens",
     ]
     .map(|list| format!("{list}?limit=200"))
     .into();

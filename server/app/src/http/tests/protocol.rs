@@ -219,11 +219,13 @@ async fn rfc8707_2_a_resource_is_an_identifier_to_the_letter() {
 #[actix_web::test]
 async fn the_readme_claims_what_the_metadata_says() {
     let server = TestServer::new();
+    // Some of it is there as soon as an administrator wants it.
+    registration::initial_access_token(&server, Vec::new(), 1).await;
     let request = TestRequest::get().uri("/.well-known/oauth-authorization-server");
     let document = server.send(request).await.json();
     let readme = include_str!("../../../../../README.md");
     let (_, table) = readme.split_once("## What it speaks").unwrap();
-    let (claimed, missing) = table.split_once("Not there yet:").unwrap();
+    let (claimed, _) = table.split_once("\n## ").unwrap();
     let has = |member: &str, value: &str| {
         let values = document[member].as_array();
         values.is_some_and(|values| values.iter().any(|one| one == value))
@@ -263,11 +265,6 @@ async fn the_readme_claims_what_the_metadata_says() {
         ),
         ("RFC 7591", document.get("registration_endpoint").is_some()),
     ] {
-        assert_eq!(claimed.contains(standard), said, "{standard}");
-        assert_eq!(
-            missing.split("\n\n").next().unwrap().contains(standard),
-            !said,
-            "{standard}"
-        );
+        assert!(said && claimed.contains(standard), "{standard}");
     }
 }

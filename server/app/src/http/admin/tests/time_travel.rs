@@ -111,6 +111,10 @@ fn paths(route: &Route, index: &Index, jtis: &[String]) -> Vec<String> {
             let issuers = index.trusted_issuers(None);
             put("id", issuers.map(|it| it.id.to_string()).collect())
         }
+        "/initial-access-tokens/{id}" => {
+            let tokens = index.initial_access_tokens(None);
+            put("id", tokens.map(|it| it.id.to_string()).collect())
+        }
         "/signing-keys/{kid}" => put("kid", index.keys().map(|it| it.kid.to_string()).collect()),
         path if path.starts_with("/policies/{digest}") => {
             let digests = index.policies().map(|policy| policy.digest.to_string());
@@ -225,6 +229,9 @@ async fn history() -> History {
                          "keys": { "discovery": true } });
     let issuer = made.change("POST", "/trusted-issuers", issuer).await;
     let issuer = format!("/trusted-issuers/{}", text(&issuer, "id"));
+    let token = json!({ "name": "CI", "grants": [{ "api": COURSES, "scopes": ["courses:read"] }] });
+    let token = made.change("POST", "/initial-access-tokens", token).await;
+    let token = format!("/initial-access-tokens/{}", text(&token, "id"));
     let details = format!("{COURSES_IN_PATH}/authorization-details-types/pay");
     let (quota, exchange) = (format!("{path}/quota"), format!("{path}/token-exchange"));
     let rule = json!({ "name": "r", "issuer": "https://a.example", "audience": "a",
@@ -288,6 +295,7 @@ async fn history() -> History {
         exchange,
         format!("{path}/authentication"),
         issuer,
+        token,
         format!("{details}?cascade=true"),
         format!("{COURSES_IN_PATH}/scopes/c"),
         format!("{path}/roles/{role}"),
