@@ -29,6 +29,8 @@ struct World {
     /// One that has a key and no secret, of the strict profile.
     keyed: Application,
     key: KeyPair,
+    /// By which others register themselves.
+    initial_access_token: String,
 }
 
 fn world() -> Arc<World> {
@@ -68,7 +70,16 @@ impl World {
                 .patch(&format!("/api-resources/{api}"), &guards)
                 .expect(200);
         }
+        let lets_in = json!({
+            "name": "Other people's clients",
+            "registrations": 20,
+            "methods": ["client_secret_post", "private_key_jwt"],
+            "name_prefix": "self-made",
+            "grants": [{ "api": identifier("ES256"), "scopes": [scope("ES256")] }],
+        });
+        let lets_in = admin.post("/initial-access-tokens", &lets_in).expect(201);
         Self {
+            initial_access_token: lets_in.text("token"),
             writ,
             client,
             guard,
@@ -95,6 +106,7 @@ impl World {
             "client_secret": self.client.secret,
             "guard": { "client_id": self.guard.id, "client_secret": self.guard.secret },
             "keyed": { "client_id": self.keyed.id, "private_key": self.key.serialize_pem() },
+            "initial_access_token": self.initial_access_token,
             "apis": apis,
         })
     }
@@ -193,6 +205,14 @@ fn authlib_gets_validates_introspects_and_revokes() {
 #[test]
 fn oauth4webapi_and_openid_client_hold_keys_and_no_secret() {
     let Some(passed) = node("keyed.mjs", "private_key_jwt and DPoP") else {
+        return;
+    };
+    assert_eq!(passed.len(), 3, "{passed:?}");
+}
+
+#[test]
+fn oauth4webapi_and_openid_client_register_themselves() {
+    let Some(passed) = node("registration.mjs", "dynamic client registration") else {
         return;
     };
     assert_eq!(passed.len(), 3, "{passed:?}");

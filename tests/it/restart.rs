@@ -182,6 +182,7 @@ fn change_everything(writ: &Writ, admin: &Admin) {
     admin.post(&rotate, &json!({})).expect(201);
 
     protection_changes(admin, &job, &leaver, &one);
+    registrations(writ, admin, &one);
     policies_are_bound(admin, &job);
     tokens_are_revoked(writ, admin, &job);
 
@@ -269,6 +270,34 @@ fn protection_changes(admin: &Admin, job: &Application, leaver: &Application, ap
         json!({ "authorization_details_types": ["payment", "passing"] }),
     );
     deleted(admin, &format!("{types}/passing?cascade=true"));
+}
+
+/// Applications that register themselves (RFC 7591), and change that (RFC 7592).
+fn registrations(writ: &Writ, admin: &Admin, api: &str) {
+    let asked = json!({
+        "name": "Builds", "registrations": 3, "methods": ["client_secret_basic"],
+        "labels": { "team": "builds" }, "grants": [{ "api": api, "scopes": ["a:read"] }],
+    });
+    let token = |asked: &Value| admin.post("/initial-access-tokens", asked).expect(201);
+    let (kept, passing) = (token(&asked), token(&json!({ "name": "Passing" })));
+    let passing = format!("/initial-access-tokens/{}", passing.text("id"));
+    deleted(admin, &passing);
+    let http = writ.http();
+    let register = |name: &str| {
+        let call = http.call("POST", "/oauth2/register");
+        let call = call.bearer(&kept.text("token"));
+        call.json(&json!({ "client_name": name }))
+            .send()
+            .expect(201)
+    };
+    let (one, other) = (register("build-one"), register("build-other"));
+    let id = one.text("client_id");
+    let call = http.call("PUT", &format!("/oauth2/register/{id}"));
+    let call = call.bearer(&one.text("registration_access_token"));
+    let changed = json!({ "client_id": id, "client_name": "build-first" });
+    call.json(&changed).send().expect(200);
+    let other = other.text("client_id");
+    deleted(admin, &format!("/applications/{other}/registration"));
 }
 
 fn tokens_are_revoked(writ: &Writ, admin: &Admin, job: &Application) {
@@ -366,8 +395,16 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
     let gets = gets
         .filter(|(path, item)| item.get("get").is_some() && !NOT_ENTITIES.contains(&path.as_str()));
     let paths = gets.flat_map(|(path, _)| match path.replace("api_id", "id").as_str() {
-        list @ ("/api-resources" | "/applications" | "/roles" | "/signing-keys" | "/settings"
-        | "/policies" | "/policy-bindings" | "/trusted-issuers" | "/log/index"
+        list @ ("/api-resources"
+        | "/applications"
+        | "/roles"
+        | "/signing-keys"
+        | "/settings"
+        | "/policies"
+        | "/policy-bindings"
+        | "/trusted-issuers"
+        | "/initial-access-tokens"
+        | "/log/index"
         | "/access") => vec![list.to_owned()],
         "/policies/{digest}" => under("/policies", ids("/policies", "digest")),
         "/policies/{digest}/module" => under("/policies", ids("/policies", "digest"))
@@ -389,6 +426,10 @@ pub(crate) fn every_entity(admin: &Admin, position: usize) -> BTreeMap<String, V
         "/applications/{id}/authentication" => of_applications("/authentication"),
         "/applications/{id}/quota" => if_there("quota", "quota"),
         "/applications/{id}/token-exchange" => if_there("token_exchange", "token-exchange"),
+        "/initial-access-tokens/{id}" => under(
+            "/initial-access-tokens",
+            ids("/initial-access-tokens", "id"),
+        ),
         "/trusted-issuers/{id}" => under("/trusted-issuers", ids("/trusted-issuers", "id")),
         "/applications/{id}/secrets" => of_applications("/secrets"),
         "/applications/{id}/secrets/{secret_id}" => members_of_applications("/secrets", "id"),

@@ -27,8 +27,8 @@ use std::fmt::Write;
 use writ_core::Index;
 
 /// SHA-256 of all that is in a grant index. It is that of the text which the index is for people who
-/// debug it, and of the digests of secrets, which are left out there. So the same version of Writ
-/// gives the same for the same log, and another version may not.
+/// debug it, and of the digests of secrets and tokens, which are left out there. So the same
+/// version of Writ gives the same for the same log, and another version may not.
 #[must_use]
 pub fn index_digest(index: &Index) -> [u8; 32] {
     struct Hashed(Sha256);
@@ -45,6 +45,12 @@ pub fn index_digest(index: &Index) -> [u8; 32] {
         for secret in &application.secrets {
             hashed.0.update(secret.digest);
         }
+        if let Some(registration) = &application.registration {
+            hashed.0.update(registration.digest.0);
+        }
+    }
+    for token in index.initial_access_tokens(None) {
+        hashed.0.update(token.digest.0);
     }
     hashed.0.finalize().into()
 }

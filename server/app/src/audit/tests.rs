@@ -135,3 +135,29 @@ async fn every_decision_of_a_long_run_is_explained() {
     }
     assert!(restarts > 10, "{restarts} restarts");
 }
+
+/// Two states that differ in nothing but what `Debug` leaves out.
+#[test]
+fn the_digest_of_an_index_is_of_the_digests_of_credentials_too() {
+    use writ_core::testkit::*;
+    use writ_core::{ApplicationId, Command, CredentialDigest, InitialAccessTokenId};
+    let with = |number: u128, own: u128| {
+        let mut log = Log::base();
+        let mut create = create_initial_access_token(&[]);
+        if let Command::CreateInitialAccessToken { digest: it, .. } = &mut create {
+            *it = CredentialDigest(digest(number));
+        }
+        log.run(&admin(), create);
+        let (token, id) = (InitialAccessTokenId(0), ApplicationId(7));
+        let metadata = client_metadata(writ_core::AuthenticationMethod::PrivateKeyJwt);
+        let mut command = register(token, id, metadata);
+        if let Command::RegisterApplication { registration, .. } = &mut command {
+            registration.digest = CredentialDigest(digest(own));
+        }
+        log.run(&registrant(token), command);
+        super::index_digest(&log.index)
+    };
+    assert_eq!(with(1, 2), with(1, 2));
+    assert_ne!(with(1, 2), with(3, 2));
+    assert_ne!(with(1, 2), with(1, 3));
+}

@@ -377,3 +377,60 @@ fn a_secret_is_rotated_and_the_older_one_works_until_the_overlap_is_over() {
     rotate("x.json", &["--overlap", "soon"]).complains(2, "such as 24h");
     rotate("y.json", &["--overlap", "91d"]).complains(1, "(code value_invalid)");
 }
+
+#[test]
+fn applications_register_themselves_by_a_token_that_is_shown_once() {
+    let (server, job) = with_job();
+    let create = |more: &[&str]| [&["initial-access-token", "create", "CI"], more].concat();
+    let api = ["api-resource", "create", "https://a.example", "--name", "A"];
+    server.says(&api);
+    let made = server.json(&create(&[
+        "--lifetime",
+        "7d",
+        "--registrations",
+        "5",
+        "--method",
+        "client_secret_basic",
+        "--name-prefix",
+        "ci-",
+        "--label",
+        "team=web",
+        "--grant",
+        "https://a.example",
+    ]));
+    let (id, token) = (text(&made, "/id"), text(&made, "/token"));
+    assert!(token.starts_with("writ_iat_"), "{made}");
+    let shown = server.says(&["initial-access-token", "show", id]);
+    assert!(
+        shown.contains("0 of 5") && shown.contains("team=web"),
+        "{shown}"
+    );
+    assert!(!shown.contains(token), "{shown}");
+    let list = server.says(&["initial-access-token", "list"]);
+    assert!(
+        list.contains(id) && list.contains("client_secret_basic"),
+        "{list}"
+    );
+    let said = server.says(&create(&[]));
+    assert!(
+        said.contains("writ_iat_") && said.contains("/oauth2/register"),
+        "{said}"
+    );
+
+    let revoked = server.says(&["initial-access-token", "revoke", id, "--reason", "done"]);
+    assert!(revoked.contains(&format!("revoked {id}")), "{revoked}");
+    let gone = server.run(&["initial-access-token", "show", id]).exits(1);
+    assert!(gone.stderr.contains("initial_access_token_unknown"));
+    server.run(&create(&["--lifetime", "7"])).exits(2);
+    let none = server.run(&create(&["--method", "none"])).exits(1);
+    assert!(none.stderr.contains("methods[0]"), "{}", none.stderr);
+    // One that did not register itself has nothing to be taken away.
+    let none = server
+        .run(&["application", "revoke-registration", &job])
+        .exits(1);
+    assert!(
+        none.stderr.contains("registration_unknown"),
+        "{}",
+        none.stderr
+    );
+}
