@@ -90,7 +90,7 @@ struct Given {
 /// # Errors
 /// It is no JSON object, or says what this server cannot do.
 pub fn read(body: &[u8]) -> Result<Asked, MetadataFault> {
-    let mut given: Given = parse_json(body).map_err(wrong)?;
+    let mut given: Given = parse_json(body)?;
     if given.software_statement.is_some() {
         return Err(MetadataFault::SoftwareStatement);
     }
@@ -117,7 +117,7 @@ pub fn read(body: &[u8]) -> Result<Asked, MetadataFault> {
         scopes: given.scope.take().map(|text| scopes(&text)).transpose()?,
         client_id: given.client_id.take(),
         client_secret: given.client_secret.take().map(Zeroizing::new),
-        metadata: metadata(given)?,
+        metadata: metadata(&given)?,
         ours,
     })
 }
@@ -146,7 +146,7 @@ fn check_flow(given: &Given) -> Result<(), MetadataFault> {
     }
 }
 
-fn metadata(given: Given) -> Result<ClientMetadata, MetadataFault> {
+fn metadata(given: &Given) -> Result<ClientMetadata, MetadataFault> {
     if given.jwks.is_some() && given.jwks_uri.is_some() {
         return Err(said(
             "jwks and jwks_uri must not be there both (RFC 7591 section 2)",
@@ -157,10 +157,10 @@ fn metadata(given: Given) -> Result<ClientMetadata, MetadataFault> {
     Ok(ClientMetadata {
         name: optional("client_name", given.client_name.as_deref())?,
         method: method(given.token_endpoint_auth_method.as_deref())?,
-        keys: registered_keys("jwks", given.jwks.as_ref()).map_err(wrong)?,
-        jwks_uri: uri.map_err(wrong)?,
-        certificate_subject: certificate_subject(&given)?,
-        sender_constraint: sender_constraint(&given)?,
+        keys: registered_keys("jwks", given.jwks.as_ref())?,
+        jwks_uri: uri?,
+        certificate_subject: certificate_subject(given)?,
+        sender_constraint: sender_constraint(given)?,
     })
 }
 
@@ -252,8 +252,10 @@ fn said(text: &str) -> MetadataFault {
     MetadataFault::Metadata(text.to_owned())
 }
 
-fn wrong(failure: Failure) -> MetadataFault {
-    MetadataFault::Metadata(failure.to_string())
+impl From<Failure> for MetadataFault {
+    fn from(failure: Failure) -> Self {
+        Self::Metadata(failure.to_string())
+    }
 }
 
 /// What goes with an answer and is nowhere kept in the clear.
