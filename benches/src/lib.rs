@@ -3,6 +3,7 @@
 //! thousand others.
 
 pub mod log;
+pub mod population;
 
 use actix_web::web::Data;
 use std::net::{IpAddr, Ipv4Addr};
