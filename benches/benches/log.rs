@@ -48,6 +48,7 @@ fn reading(c: &mut Criterion<CpuTime>) {
                 ids: Arc::new(RandomIds::default()),
                 data: None,
                 anchors: Vec::new(),
+                snapshots: None,
                 progress: None,
                 on_commit: None,
             });

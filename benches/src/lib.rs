@@ -3,6 +3,7 @@
 //! thousand others.
 
 pub mod log;
+pub mod population;
 pub mod stages;
 
 use actix_web::web::Data;

@@ -25,7 +25,7 @@ use writ_core::{
 };
 use writ_ledger::{
     Checkpoints, DataDir, FailureLog, Fault, IssuanceLog, KeyStore, Ledger, Notes, Receipt,
-    Rejection, ReplayStore,
+    Rejection, ReplayStore, Snapshots,
 };
 use zeroize::Zeroizing;
 
@@ -38,6 +38,8 @@ pub struct App {
     pub ledger: Ledger,
     /// What the admin log was, signed.
     pub checkpoints: Arc<Checkpoints>,
+    /// The index as a file, for the next start.
+    pub snapshots: Arc<Snapshots>,
     /// The records of issuances.
     pub issuances: IssuanceLog,
     /// Authentication failures that are counted.

@@ -45,7 +45,7 @@ pub fn index_digest(index: &Index) -> [u8; 32] {
         for secret in &application.secrets {
             hashed.0.update(secret.digest);
         }
-        if let Some(registration) = &application.registration {
+        if let Some(registration) = application.registration() {
             hashed.0.update(registration.digest.0);
         }
     }

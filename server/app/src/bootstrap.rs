@@ -40,7 +40,7 @@ use writ_ledger::note::{Checkpoint, ParseNoteError};
 use writ_ledger::{
     Anchor, Checkpoints, DataDir, EngineKind, FailureLog, Fault, IssuanceConfig, IssuanceLog,
     KeyStore, Ledger, LedgerConfig, LogId, Notes, Progress, REPLAYS_MAX, RandomIds, ReplayStore,
-    issuance_file_number, open_engine,
+    Snapshots, issuance_file_number, open_engine,
 };
 use writ_sandbox::SandboxConfig;
 
@@ -437,7 +437,19 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     let ids = Arc::new(Ids::new(Arc::clone(&clock), Arc::clone(&random)));
     let signed = checkpoints(&data, config)?;
     let log_key = LogKey::open(&key_store, &signed)?;
-    let ledger = open_ledger(engine, &clock, &ids, &metrics, &data, anchors(&signed))?;
+    let snapshot_key = MasterKey::derive(master_key.expose(), "writ snapshot 1");
+    let snapshots = Arc::new(Snapshots::new(
+        &data,
+        &snapshot_key,
+        config.disk.issuance_floor.0,
+    ));
+    let ledger = open_ledger(
+        LedgerConfig {
+            snapshots: Some(Arc::clone(&snapshots)),
+            ..ledger_config(engine, log_clock(&clock, &ids), &data, anchors(&signed))
+        },
+        &metrics,
+    )?;
     if ledger.index().log_id().is_none() {
         return Err(BootstrapError::Uninitialised(data.path().to_owned()));
     }
@@ -465,6 +477,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         issuer,
         ledger,
         checkpoints: Arc::new(checkpoints),
+        snapshots,
         issuances,
         failures: Failures::default(),
         failure_log,
@@ -510,20 +523,18 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     Ok(app)
 }
 
-fn open_ledger(
-    engine: Arc<dyn writ_ledger::Engine>,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<Ids>,
-    metrics: &Arc<Metrics>,
-    data: &DataDir,
-    anchors: Vec<Anchor>,
-) -> Result<Ledger, Fault> {
-    let (clock, ids, metrics) = (Arc::clone(clock), Arc::clone(ids), Arc::clone(metrics));
-    let log_time = Arc::new(move || Millis(clock.now().0.max(ids.newest().0)));
+fn open_ledger(config: LedgerConfig, metrics: &Arc<Metrics>) -> Result<Ledger, Fault> {
+    let metrics = Arc::clone(metrics);
     Ledger::open(LedgerConfig {
         on_commit: Some(Box::new(move |took| metrics.admin_commit(took))),
-        ..ledger_config(engine, log_time, data, anchors)
+        ..config
     })
+}
+
+/// The time of events: never earlier than an id that was given out.
+fn log_clock(clock: &Arc<dyn Clock>, ids: &Arc<Ids>) -> Arc<dyn writ_ledger::Clock> {
+    let (clock, ids) = (Arc::clone(clock), Arc::clone(ids));
+    Arc::new(move || Millis(clock.now().0.max(ids.newest().0)))
 }
 
 fn open_issuances(
@@ -704,6 +715,7 @@ fn ledger_config(
         ids: Arc::new(RandomIds::default()),
         data: Some(data.path().to_owned()),
         anchors,
+        snapshots: None,
         progress: Some(Box::new(progress)),
         on_commit: None,
     }

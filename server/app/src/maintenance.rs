@@ -1,6 +1,6 @@
 //! What the server does by itself: rotating signing keys when they are old, taking expired ones
-//! out of the JWKS, sealing and deleting issuance files. All of it through commands that may be
-//! tried again, by several nodes at once, without harm.
+//! out of the JWKS, sealing and deleting issuance files, writing snapshots. Whatever comes into the log
+//! does so through commands that may be tried again, by several nodes at once, without harm.
 
 use crate::app::{App, ExecuteError};
 use crate::issue::failures::{self, Written};
@@ -48,6 +48,7 @@ pub async fn run_once(app: &Arc<App>) {
     }
     seal(app).await;
     catch_up(app).await;
+    write_snapshot(app).await;
 }
 
 /// Tries again what bound policies could not be made ready: the disk may be well again.
@@ -64,6 +65,22 @@ async fn catch_up(app: &App) {
         tracing::error!(%error, "bound policies could not be made ready");
     }
     app.follow_bindings();
+}
+
+/// Writes a snapshot of the index when a start without it would be long.
+async fn write_snapshot(app: &Arc<App>) {
+    if !app.snapshots.is_due(&app.ledger) {
+        return;
+    }
+    let writing = Arc::clone(app);
+    let write = move || writing.snapshots.write(&writing.ledger);
+    match tokio::task::spawn_blocking(write).await {
+        Ok(Ok(bytes)) => tracing::info!(bytes, "a snapshot of the index was written"),
+        Ok(Err(fault)) => {
+            tracing::warn!(%fault, "no snapshot was written: the next start replays more events");
+        }
+        Err(error) => tracing::error!(%error, "a snapshot could not be written"),
+    }
 }
 
 /// Writes the counts of authentication failures of the minutes that are over.

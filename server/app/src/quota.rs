@@ -255,7 +255,7 @@ impl Quotas {
             shard.retain(|id, taken| {
                 taken.go(at);
                 let application = index.application(*id);
-                let limited = application.is_some_and(|application| application.quota.is_some());
+                let limited = application.is_some_and(|application| application.quota().is_some());
                 limited && !taken.is_idle()
             });
             // What was needed once is not kept for ever.

@@ -312,12 +312,12 @@ pub fn answer(issuer: &str, index: &Index, app: &Application, shown: Shown<'_>) 
         let (name, value) = subject_member(subject);
         say(name, value.into());
     }
-    match app.token_settings.as_ref().map(|it| it.sender_constraint) {
-        Some(SenderConstraint::Dpop) => drop(say("dpop_bound_access_tokens", true.into())),
-        Some(SenderConstraint::Mtls) => {
+    match app.token_settings().sender_constraint {
+        SenderConstraint::Dpop => drop(say("dpop_bound_access_tokens", true.into())),
+        SenderConstraint::Mtls => {
             say("tls_client_certificate_bound_access_tokens", true.into());
         }
-        Some(SenderConstraint::Any | SenderConstraint::None) | None => {}
+        SenderConstraint::Any | SenderConstraint::None => {}
     }
     let scope = scope(index, app);
     if !scope.is_empty() {
@@ -340,7 +340,7 @@ fn subject_member(subject: &CertificateSubject) -> (&'static str, String) {
 fn grant_types(app: &Application) -> Vec<&'static str> {
     let trust = AuthenticationMethod::WorkloadIdentity;
     let trusts = app.authentication().methods.contains(&trust);
-    let exchanges = app.exchange.is_some();
+    let exchanges = app.exchange().is_some();
     let all = [
         (GrantType::ClientCredentials, true),
         (GrantType::JwtBearer, trusts),
@@ -352,7 +352,7 @@ fn grant_types(app: &Application) -> Vec<&'static str> {
 
 /// The scopes that it can get, sorted.
 fn scope(index: &Index, app: &Application) -> String {
-    let apis = app.grants.iter().filter_map(|grant| index.api(grant.api));
+    let apis = app.grants().filter_map(|grant| index.api(grant.api));
     let names = apis.flat_map(|api| api.names(&index.granted(app, api.id)));
     let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
     names.sort_unstable();

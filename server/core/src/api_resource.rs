@@ -8,7 +8,8 @@ use crate::{Millis, Position, ScopeBits, ScopeName};
 use serde::{Deserialize, Serialize};
 
 /// An API that is protected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ApiResource {
     /// Its id.
     pub id: ApiId,

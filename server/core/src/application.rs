@@ -7,10 +7,13 @@ use crate::{
     Settings,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use subtle::ConstantTimeEq;
 
 /// A machine client: a service, job, device or command-line tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Application {
     /// Its id, which is its `client_id`.
     pub id: ApplicationId,
@@ -20,28 +23,53 @@ pub struct Application {
     pub created_at: Millis,
     /// Whether it may authenticate; its tokens are inactive while it may not.
     pub enabled: bool,
-    /// Its labels.
-    pub labels: Labels,
-    /// What its tokens look like.
-    pub token_settings: Option<Box<TokenSettings>>,
-    /// How it may authenticate, where that is not the usual.
-    pub authentication: Option<Box<Authentication>>,
-    /// How many tokens it may get.
-    pub quota: Option<Box<Quota>>,
-    /// Whose tokens it may exchange.
-    pub exchange: Option<Box<TokenExchange>>,
-    /// That it registered itself, and can change that by its registration access token.
-    pub registration: Option<Box<Registration>>,
     /// Its secrets that are not revoked, in the order of creation. Some may have expired.
+    #[serde(default, skip_serializing_if = "<[Secret]>::is_empty")]
     pub secrets: Box<[Secret]>,
     /// Its grants, sorted by API resource.
-    pub grants: Box<[Grant]>,
+    #[serde(default, skip_serializing_if = "<[StoredGrant]>::is_empty")]
+    grants: Box<[StoredGrant]>,
     /// Its roles, sorted.
+    #[serde(default, skip_serializing_if = "<[RoleId]>::is_empty")]
     pub roles: Box<[RoleId]>,
-    /// Tokens with a `jti` of this moment or earlier are inactive.
-    pub tokens_cut_at: Option<Millis>,
     /// The position of its last change.
     pub version: Position,
+    /// What few applications have: absent where it would say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extras: Option<Box<Extras>>,
+}
+
+/// What few applications have. A million that have none of it must not pay for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extras {
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// What its tokens look like.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub token_settings: TokenSettings,
+    /// How it may authenticate, where that is not the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Box<Authentication>>,
+    /// How many tokens it may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// Whose tokens it may exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<TokenExchange>,
+    /// That it registered itself, and can change that by its registration access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Box<Registration>>,
+    /// Tokens with a `jti` of this moment or earlier are inactive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_cut_at: Option<Millis>,
+    /// The types of authorization details that grants are for, sorted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<ApiId, Vec<DetailsTypeName>>,
+    /// The scopes of grants from number 64 on, as words of bits.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    wide: BTreeMap<ApiId, Box<[u64]>>,
 }
 
 /// A client secret: 256 random bits made by the server, of which only the digest is known. No
@@ -109,9 +137,32 @@ pub struct Grant {
     pub mode: GrantMode,
     /// The scopes it may have, by their numbers in the API resource.
     pub scopes: ScopeBits,
-    /// The types of authorization details that it may ask for, sorted; nothing where there are
-    /// none.
-    pub details: Option<Box<Vec<DetailsTypeName>>>,
+}
+
+/// A grant as it is kept: 16 bytes, five million times. What does not fit is in [`Extras`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, GrantMode, u64)", into = "(u32, GrantMode, u64)")]
+struct StoredGrant {
+    api: ApiId,
+    mode: GrantMode,
+    /// The scopes below number 64, as bits.
+    low: u64,
+}
+
+impl From<(u32, GrantMode, u64)> for StoredGrant {
+    fn from((api, mode, low): (u32, GrantMode, u64)) -> Self {
+        Self {
+            api: ApiId(api),
+            mode,
+            low,
+        }
+    }
+}
+
+impl From<StoredGrant> for (u32, GrantMode, u64) {
+    fn from(grant: StoredGrant) -> Self {
+        (grant.api.0, grant.mode, grant.low)
+    }
 }
 
 /// How a grant's scopes are used.
@@ -259,27 +310,164 @@ pub enum Audience {
 }
 
 impl Application {
+    /// One without secrets, grants and roles.
+    #[must_use]
+    pub(crate) fn new(
+        id: ApplicationId,
+        name: Name,
+        created_at: Millis,
+        version: Position,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            created_at,
+            enabled: true,
+            secrets: Box::default(),
+            grants: Box::default(),
+            roles: Box::default(),
+            version,
+            extras: None,
+        }
+    }
+
     /// The grant to an API resource.
     #[must_use]
-    pub fn grant(&self, api: ApiId) -> Option<&Grant> {
-        self.grants
-            .binary_search_by_key(&api, |grant| grant.api)
-            .ok()
-            .map(|i| &self.grants[i])
+    pub fn grant(&self, api: ApiId) -> Option<Grant> {
+        let found = self.grants.binary_search_by_key(&api, |grant| grant.api);
+        found.ok().map(|i| self.stored(&self.grants[i]))
+    }
+
+    /// Its grants, sorted by API resource.
+    pub fn grants(&self) -> impl ExactSizeIterator<Item = Grant> + '_ {
+        self.grants.iter().map(|grant| self.stored(grant))
+    }
+
+    fn stored(&self, grant: &StoredGrant) -> Grant {
+        let wide = self.extras().wide.get(&grant.api);
+        Grant {
+            api: grant.api,
+            mode: grant.mode,
+            scopes: ScopeBits::from_words(grant.low, wide.map_or(&[], |words| words)),
+        }
+    }
+
+    /// Adds a grant, or replaces the one to its API resource. Types of authorization details stay.
+    pub(crate) fn put_grant(&mut self, grant: &Grant) {
+        let (low, wide) = grant.scopes.words();
+        let stored = StoredGrant {
+            api: grant.api,
+            mode: grant.mode,
+            low,
+        };
+        let others = self.grants.iter().filter(|one| one.api != grant.api);
+        let mut grants = Vec::with_capacity(self.grants.len() + 1);
+        grants.extend(others.copied());
+        let at = grants.partition_point(|one| one.api < grant.api);
+        grants.insert(at, stored);
+        self.grants = grants.into();
+        if !wide.is_empty() || self.extras().wide.contains_key(&grant.api) {
+            self.edit_extras(|extras| match wide.is_empty() {
+                true => drop(extras.wide.remove(&grant.api)),
+                false => drop(extras.wide.insert(grant.api, wide.into())),
+            });
+        }
+    }
+
+    /// Takes a grant away.
+    pub(crate) fn remove_grant(&mut self, api: ApiId) {
+        let others = self.grants.iter().filter(|grant| grant.api != api);
+        self.grants = others.copied().collect();
+        self.edit_extras(|extras| {
+            extras.wide.remove(&api);
+            extras.details.remove(&api);
+        });
+    }
+
+    /// The types of authorization details that it may ask for at an API resource, sorted.
+    #[must_use]
+    pub fn details(&self, api: ApiId) -> &[DetailsTypeName] {
+        self.extras().details.get(&api).map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets the types of authorization details of a grant.
+    pub(crate) fn set_details(&mut self, api: ApiId, details: &[DetailsTypeName]) {
+        if self.grant(api).is_some() {
+            self.edit_extras(|extras| match details.is_empty() {
+                true => drop(extras.details.remove(&api)),
+                false => drop(extras.details.insert(api, details.to_vec())),
+            });
+        }
+    }
+
+    /// What few applications have; as if it was there.
+    #[must_use]
+    pub fn extras(&self) -> &Extras {
+        static NONE: LazyLock<Extras> = LazyLock::new(Extras::default);
+        self.extras.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Changes what few applications have.
+    // INVARIANT: nothing is kept of what says nothing, so that equal applications compare equal.
+    pub(crate) fn edit_extras(&mut self, edit: impl FnOnce(&mut Extras)) {
+        let mut extras = self.extras.take().unwrap_or_default();
+        edit(&mut extras);
+        self.extras = (*extras != Extras::default()).then_some(extras);
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.extras().labels
+    }
+
+    /// What its tokens look like.
+    #[must_use]
+    pub fn token_settings(&self) -> &TokenSettings {
+        &self.extras().token_settings
+    }
+
+    /// How many tokens it may get.
+    #[must_use]
+    pub fn quota(&self) -> Option<&Quota> {
+        self.extras().quota.as_ref()
+    }
+
+    /// Whose tokens it may exchange.
+    #[must_use]
+    pub fn exchange(&self) -> Option<&TokenExchange> {
+        self.extras().exchange.as_ref()
+    }
+
+    /// That it registered itself, if it did.
+    #[must_use]
+    pub fn registration(&self) -> Option<&Registration> {
+        self.extras().registration.as_deref()
+    }
+
+    /// Tokens with a `jti` of this moment or earlier are inactive.
+    #[must_use]
+    pub fn tokens_cut_at(&self) -> Option<Millis> {
+        self.extras().tokens_cut_at
+    }
+
+    /// How it may authenticate, where that is not the usual.
+    #[must_use]
+    pub fn own_authentication(&self) -> Option<&Authentication> {
+        self.extras().authentication.as_deref()
     }
 
     /// How it may authenticate.
     #[must_use]
     pub fn authentication(&self) -> &Authentication {
-        self.authentication
-            .as_deref()
+        self.own_authentication()
             .unwrap_or_else(|| Authentication::usual())
     }
 
     /// How strict it is with this application: as its own profile says, and the server's.
     #[must_use]
     pub fn profile(&self, settings: &Settings) -> SecurityProfile {
-        let own = self.authentication.as_ref().map(|own| own.profile);
+        let own = self.own_authentication().map(|own| own.profile);
         match (own.unwrap_or_default(), settings.security_profile) {
             (SecurityProfile::None, SecurityProfile::None) => SecurityProfile::None,
             _ => SecurityProfile::Fapi2,
@@ -336,6 +524,57 @@ impl Application {
     /// Whether a token made at this moment (that of its `jti`) has been cut off.
     #[must_use]
     pub fn has_cut(&self, made_at: Millis) -> bool {
-        self.tokens_cut_at.is_some_and(|cut| made_at <= cut)
+        self.tokens_cut_at().is_some_and(|cut| made_at <= cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a million applications of one secret and five grants take in the index rests on these.
+    #[test]
+    fn an_application_is_small() {
+        assert_eq!(size_of::<Application>(), 112);
+        assert_eq!(size_of::<StoredGrant>(), 16);
+        assert_eq!(size_of::<Secret>(), 72);
+        assert_eq!(
+            size_of::<(ApplicationId, std::sync::Arc<Application>)>(),
+            24
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_small_grant_is_kept_beside_it() {
+        let id = |n: u128| ApplicationId(n);
+        let mut app = Application::new(
+            id(1),
+            "Job".parse().expect("a name"),
+            Millis(1),
+            Position(2),
+        );
+        let empty = app.clone();
+        let grant = |api, bits: &[u16]| Grant {
+            api: ApiId(api),
+            mode: GrantMode::Rbac,
+            scopes: bits.iter().copied().collect(),
+        };
+        let (wide, narrow) = (grant(7, &[0, 63, 64, 511]), grant(3, &[1]));
+        app.put_grant(&wide);
+        app.put_grant(&narrow);
+        app.set_details(ApiId(7), &["payment".parse().expect("a type")]);
+        assert_eq!(app.grants().collect::<Vec<_>>(), [narrow.clone(), wide]);
+        assert_eq!(app.details(ApiId(7)).len(), 1);
+        // One that is put again keeps its types, and has the new scopes alone.
+        app.put_grant(&grant(7, &[5]));
+        assert_eq!(app.grant(ApiId(7)), Some(grant(7, &[5])));
+        assert_eq!(app.details(ApiId(7)).len(), 1);
+        app.remove_grant(ApiId(7));
+        assert_eq!(app.grant(ApiId(7)), None);
+        assert!(app.details(ApiId(7)).is_empty());
+        // Types of what is not granted are of no one.
+        app.set_details(ApiId(7), &["payment".parse().expect("a type")]);
+        app.remove_grant(ApiId(3));
+        assert_eq!(app, empty);
     }
 }

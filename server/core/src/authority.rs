@@ -150,7 +150,7 @@ impl Authority {
 fn potential(index: &Index, id: ApplicationId) -> ScopeBits {
     let grant = index
         .management()
-        .and_then(|management| index.application(id)?.grant(management.id).cloned());
+        .and_then(|management| index.application(id)?.grant(management.id));
     grant.map(|grant| grant.scopes).unwrap_or_default()
 }
 
@@ -250,7 +250,7 @@ fn strengthened(before: &Index, after: &Index, event: &Event) -> Vec<Application
         Event::ApplicationRoleAssigned(e) => vec![e.application],
         Event::GrantAdded(e) => vec![e.application],
         Event::GrantChanged(e) => {
-            let grant = |index: &Index| index.application(e.application)?.grant(e.api).cloned();
+            let grant = |index: &Index| index.application(e.application)?.grant(e.api);
             let loosened = match (grant(before), grant(after)) {
                 (Some(old), Some(new)) => {
                     !new.scopes.is_subset(&old.scopes)

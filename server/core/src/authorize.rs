@@ -234,8 +234,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
         }
         None if ask.details.is_empty() && settings.scopes_omitted == OmittedScopes::All => {
             for api in application
-                .grants
-                .iter()
+                .grants()
                 .filter_map(|grant| index.api(grant.api))
             {
                 let scopes = available(index, application, api);
@@ -263,12 +262,7 @@ pub fn authorize(index: &Index, id: ApplicationId, ask: Ask<'_>) -> Result<Entit
                 .lifetime_seconds
                 .unwrap_or(settings.tokens_lifetime_seconds)
         })
-        .chain(
-            application
-                .token_settings
-                .as_ref()
-                .and_then(|s| s.lifetime_seconds),
-        );
+        .chain(application.token_settings().lifetime_seconds);
     let lifetime_seconds = lifetimes.min().unwrap_or(settings.tokens_lifetime_seconds);
     let mut scopes: Vec<ScopeName> = wanted
         .iter()
@@ -331,7 +325,7 @@ pub fn authorize_exchange(
     token: SubjectToken<'_>,
 ) -> Result<Entitled, Denial> {
     let application = usable(index, id).ok_or(Denial::ApplicationUnusable)?;
-    let exchange = application.exchange.as_deref();
+    let exchange = application.exchange();
     let may = exchange.is_some_and(|exchange| exchange.subjects.contains(&token.subject));
     // It got the token by being called: whoever found one elsewhere has no business with it.
     let mut called = token
@@ -414,10 +408,8 @@ fn permitted_details(
     let mut unauthorized: Vec<Box<str>> = Vec::new();
     for name in asked {
         let granted = |api: &&Arc<ApiResource>| {
-            let grant = application.grant(api.id);
-            let named = grant.and_then(|grant| grant.details.as_deref());
-            !api.requires_authorization
-                || named.is_some_and(|names| names.iter().any(|one| one.as_str() == *name))
+            let mut named = application.details(api.id).iter();
+            !api.requires_authorization || named.any(|one| one.as_str() == *name)
         };
         let found = index.details_type(name).filter(granted);
         match found.and_then(|api| Some((api, api.details_type(name)?))) {
@@ -449,15 +441,14 @@ fn binding(
     apis: &[Arc<ApiResource>],
     binds: Binds,
 ) -> Result<Option<Binding>, Denial> {
-    let own = application.token_settings.as_ref();
-    let own = own.map(|settings| settings.sender_constraint);
+    let own = application.token_settings().sender_constraint;
     let strict = match application.profile(index.settings()) {
         SecurityProfile::None => SenderConstraint::None,
         SecurityProfile::Fapi2 => SenderConstraint::Any,
     };
     let demands = apis.iter().map(|api| api.profile.sender_constraint);
     let needed = demands
-        .chain(own)
+        .chain([own])
         .try_fold(strict, SenderConstraint::and)
         .ok_or(Denial::SenderConstraintsDiffer)?;
     match (needed, binds.dpop, binds.certificate) {
@@ -685,13 +676,10 @@ fn check_together(wanted: &Wanted, named: usize, combine: bool) -> Result<(), De
 /// The `aud` of the token. The management API's is always its own identifier and nothing else.
 fn audience(application: &Application, apis: &[Arc<ApiResource>]) -> Vec<Arc<str>> {
     let identifiers = apis.iter().map(|api| api.identifier.shared());
-    let Some(settings) = application
-        .token_settings
-        .as_deref()
-        .filter(|_| !apis.iter().any(|api| api.is_management()))
-    else {
+    if apis.iter().any(|api| api.is_management()) {
         return identifiers.collect();
-    };
+    }
+    let settings = application.token_settings();
     let extra = settings
         .extra_audiences
         .iter()

@@ -871,7 +871,7 @@ fn remove_scope(index: &Index, id: ApiId, name: &ScopeName, cascade: bool) -> Ev
         .iter()
         .filter_map(|app| {
             let grant = app.grant(id)?;
-            let mut scopes = grant.scopes.clone();
+            let mut scopes = grant.scopes;
             scopes.remove(bit);
             let scopes = api.names(&scopes);
             Some(
@@ -989,7 +989,7 @@ fn change_application(
         Some(false) if app.enabled => events.push(ApplicationDisabled { id }.into()),
         _ => {}
     }
-    if let Some(labels) = labels.filter(|labels| **labels != app.labels) {
+    if let Some(labels) = labels.filter(|labels| *labels != app.labels()) {
         events.push(
             ApplicationLabelled {
                 id,
@@ -998,8 +998,7 @@ fn change_application(
             .into(),
         );
     }
-    let usual = TokenSettings::default();
-    let current = app.token_settings.as_deref().unwrap_or(&usual);
+    let current = app.token_settings();
     if let Some(token_settings) = token_settings.filter(|settings| *settings != current) {
         check_token_settings(index, token_settings)?;
         let token_settings = token_settings.clone();
@@ -1156,7 +1155,7 @@ fn add_grant(
     }
     at_most(
         "grants of an application",
-        app.grants.len() + 1,
+        app.grants().len() + 1,
         limits::GRANTS_PER_APPLICATION,
     )?;
     let scopes = api.names(&scopes_of(api, scopes)?);
@@ -1494,7 +1493,7 @@ fn application(index: &Index, id: ApplicationId) -> Result<&Arc<Application>, Re
         .ok_or(Refusal::ApplicationUnknown { id })
 }
 
-fn grant(index: &Index, id: ApplicationId, api: ApiId) -> Result<&crate::Grant, Refusal> {
+fn grant(index: &Index, id: ApplicationId, api: ApiId) -> Result<crate::Grant, Refusal> {
     let application = application(index, id)?;
     application.grant(api).ok_or(Refusal::GrantUnknown {
         application: id,

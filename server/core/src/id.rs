@@ -62,7 +62,9 @@ macro_rules! text_serde {
 macro_rules! wide_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
+        // Aligned as a word: as keys of a million applications they would take a third more.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(C, packed(8))]
         pub struct $name(pub u128);
 
         impl fmt::Display for $name {
@@ -102,6 +104,7 @@ wide_id!(
 
 /// The `jti` of a token (RFC 7519 §4.1.7): a UUIDv7, in the usual hyphenated form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(8))]
 pub struct Jti(pub u128);
 
 impl Jti {
@@ -170,9 +173,11 @@ macro_rules! numbered_id {
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 let digits = text.strip_prefix($prefix).ok_or(ParseIdError)?;
-                let number: u32 = digits.parse().map_err(|_| ParseIdError)?;
                 // One spelling only: no sign, no leading zero.
-                if digits == number.to_string() { Ok(Self(number)) } else { Err(ParseIdError) }
+                match digits.as_bytes() {
+                    [b'0'] | [b'1'..=b'9', ..] => digits.parse().map(Self).map_err(|_| ParseIdError),
+                    _ => Err(ParseIdError),
+                }
             }
         }
 

@@ -3,6 +3,10 @@
 //!
 //! `apply` cannot fail and holds no rules: whatever it could object to was `decide`'s job.
 
+mod snapshot;
+
+pub use snapshot::{RestoreError, Restoring, SNAPSHOT_FORMAT, SnapshotLine};
+
 use crate::event::*;
 use crate::{
     Algorithm, ApiId, ApiResource, Application, ApplicationId, BindingId, CredentialDigest,
@@ -12,6 +16,7 @@ use crate::{
     TrustedIssuer, limits,
 };
 use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
 use std::ops;
 use std::sync::Arc;
 
@@ -73,9 +78,11 @@ struct Bound {
 }
 
 /// A command that came with an idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Repeatable {
     /// SHA-256 of what was asked.
+    #[serde(with = "crate::codec::hex32")]
     pub body: [u8; 32],
     /// The position of its first event.
     pub first: Position,
@@ -476,7 +483,7 @@ impl Index {
             return ScopeBits::default();
         };
         match grant.mode {
-            GrantMode::None => grant.scopes.clone(),
+            GrantMode::None => grant.scopes,
             GrantMode::Rbac => {
                 let mut by_roles = ScopeBits::default();
                 for role in application.roles.iter().filter_map(|id| self.roles.get(id)) {
@@ -604,26 +611,30 @@ impl Index {
                 self.edit_application(e.id, position, |app| app.enabled = true);
             }
             Event::ApplicationLabelled(e) => {
-                self.edit_application(e.id, position, |app| app.labels = e.labels.clone());
+                self.edit_application(e.id, position, |app| {
+                    app.edit_extras(|extras| extras.labels = e.labels.clone());
+                });
             }
             Event::ApplicationTokenSettingsChanged(e) => {
                 self.forget_extra_audiences(e.id);
                 self.note_extra_audiences(&e.token_settings.extra_audiences);
                 self.edit_application(e.id, position, |app| {
-                    app.token_settings = stored(&e.token_settings);
+                    app.edit_extras(|extras| extras.token_settings = e.token_settings.clone());
                 });
             }
             Event::ApplicationAuthenticationChanged(e) => {
                 self.edit_application(e.id, position, |app| {
-                    app.authentication = e.authentication.clone();
+                    app.edit_extras(|extras| extras.authentication = e.authentication.clone());
                 });
             }
             Event::ApplicationQuotaChanged(e) => {
-                self.edit_application(e.id, position, |app| app.quota = e.quota.map(Box::new));
+                self.edit_application(e.id, position, |app| {
+                    app.edit_extras(|extras| extras.quota = e.quota);
+                });
             }
             Event::ApplicationExchangeChanged(e) => {
                 self.edit_application(e.id, position, |app| {
-                    app.exchange = e.exchange.clone().map(Box::new);
+                    app.edit_extras(|extras| extras.exchange = e.exchange.clone());
                 });
             }
             Event::ApplicationRemoved(e) => {
@@ -680,7 +691,9 @@ impl Index {
                 })
             }
             Event::ApplicationTokensCut(e) => {
-                self.edit_application(e.application, position, |app| app.tokens_cut_at = Some(at));
+                self.edit_application(e.application, position, |app| {
+                    app.edit_extras(|extras| extras.tokens_cut_at = Some(at));
+                });
             }
 
             Event::GrantAdded(e) => {
@@ -694,24 +707,14 @@ impl Index {
             }
             Event::GrantDetailsChanged(e) => {
                 self.edit_application(e.application, position, |app| {
-                    let details = (!e.details.is_empty()).then(|| Box::new(e.details.clone()));
-                    if let Some(grant) = app.grants.iter_mut().find(|g| g.api == e.api) {
-                        grant.details = details;
-                    }
+                    app.set_details(e.api, &e.details);
                 });
             }
             Event::GrantRemoved(e) => {
                 if self.management == Some(e.api) {
                     self.administrators.remove(&e.application);
                 }
-                self.edit_application(e.application, position, |app| {
-                    app.grants = app
-                        .grants
-                        .iter()
-                        .filter(|g| g.api != e.api)
-                        .cloned()
-                        .collect();
-                });
+                self.edit_application(e.application, position, |app| app.remove_grant(e.api));
             }
 
             Event::DetailsTypePut(e) => {
@@ -773,28 +776,34 @@ impl Index {
                     token.version = position;
                 }
                 self.edit_application(e.id, position, |app| {
-                    app.registration = Some(Box::new(Registration {
-                        token: e.token,
-                        digest: e.digest,
-                        bounds: e.bounds.clone(),
-                        changes: (0, 0),
-                    }));
+                    app.edit_extras(|extras| {
+                        extras.registration = Some(Box::new(Registration {
+                            token: e.token,
+                            digest: e.digest,
+                            bounds: e.bounds.clone(),
+                            changes: (0, 0),
+                        }));
+                    });
                 });
             }
             Event::ApplicationRegistrationChanged(e) => {
                 self.edit_application(e.id, position, |app| {
-                    if let Some(registration) = &mut app.registration {
-                        let today = at.day();
-                        let changes = &mut registration.changes;
-                        *changes = match changes.0 == today {
-                            true => (today, changes.1.saturating_add(1)),
-                            false => (today, 1),
-                        };
-                    }
+                    app.edit_extras(|extras| {
+                        if let Some(registration) = &mut extras.registration {
+                            let today = at.day();
+                            let changes = &mut registration.changes;
+                            *changes = match changes.0 == today {
+                                true => (today, changes.1.saturating_add(1)),
+                                false => (today, 1),
+                            };
+                        }
+                    });
                 });
             }
             Event::ApplicationRegistrationRevoked(e) => {
-                self.edit_application(e.id, position, |app| app.registration = None);
+                self.edit_application(e.id, position, |app| {
+                    app.edit_extras(|extras| extras.registration = None);
+                });
             }
 
             Event::RoleCreated(e) => {
@@ -910,10 +919,6 @@ impl Index {
 
     fn create_api(&mut self, e: &ApiResourceCreated, position: Position, at: Millis) {
         self.apis_made = self.apis_made.max(e.id.0 + 1);
-        self.identifiers.insert(e.identifier.clone(), e.id);
-        for (bit, scope) in (0u16..).zip(&e.scopes) {
-            self.scopes.insert(scope.name.clone(), (e.id, bit));
-        }
         let api = ApiResource {
             id: e.id,
             identifier: e.identifier.clone(),
@@ -926,10 +931,24 @@ impl Index {
             details_types: Vec::new(),
             version: position,
         };
-        if api.is_management() {
-            self.management = Some(e.id);
+        self.restore_api(Arc::new(api));
+    }
+
+    /// Puts an API resource in, with what is found by it.
+    fn restore_api(&mut self, api: Arc<ApiResource>) {
+        self.identifiers.insert(api.identifier.clone(), api.id);
+        for (bit, scope) in (0u16..).zip(&api.slots) {
+            if let Some(scope) = scope {
+                self.scopes.insert(scope.name.clone(), (api.id, bit));
+            }
         }
-        self.apis.insert(e.id, Arc::new(api));
+        for details_type in &api.details_types {
+            self.details_types.insert(details_type.name.clone(), api.id);
+        }
+        if api.is_management() {
+            self.management = Some(api.id);
+        }
+        self.apis.insert(api.id, api);
     }
 
     fn remove_api(&mut self, id: ApiId) {
@@ -983,23 +1002,11 @@ impl Index {
 
     fn create_application(&mut self, e: &ApplicationCreated, position: Position, at: Millis) {
         self.note_extra_audiences(&e.token_settings.extra_audiences);
-        let application = Application {
-            id: e.id,
-            name: e.name.clone(),
-            created_at: at,
-            enabled: true,
-            labels: e.labels.clone(),
-            token_settings: stored(&e.token_settings),
-            authentication: None,
-            quota: None,
-            exchange: None,
-            registration: None,
-            secrets: Box::default(),
-            grants: Box::default(),
-            roles: Box::default(),
-            tokens_cut_at: None,
-            version: position,
-        };
+        let mut application = Application::new(e.id, e.name.clone(), at, position);
+        application.edit_extras(|extras| {
+            extras.labels = e.labels.clone();
+            extras.token_settings = e.token_settings.clone();
+        });
         self.applications.insert(e.id, Arc::new(application));
     }
 
@@ -1023,19 +1030,13 @@ impl Index {
         scopes: &[ScopeName],
         position: Position,
     ) {
-        let scopes = self.scopes_by_api(scopes).remove(&api).unwrap_or_default();
-        self.edit_application(application, position, |app| {
-            let others = app.grants.iter().filter(|grant| grant.api != api).cloned();
-            let grant = Grant {
-                api,
-                mode,
-                scopes,
-                details: app.grant(api).and_then(|old| old.details.clone()),
-            };
-            let mut grants: Vec<Grant> = others.chain([grant]).collect();
-            grants.sort_unstable_by_key(|grant| grant.api);
-            app.grants = grants.into();
-        });
+        let bits = scopes.iter().filter_map(|name| self.scope(name.as_str()));
+        let scopes = bits
+            .filter(|(of, _)| *of == api)
+            .map(|(_, bit)| bit)
+            .collect();
+        let grant = Grant { api, mode, scopes };
+        self.edit_application(application, position, |app| app.put_grant(&grant));
     }
 
     /// Scopes by API resource and number.
@@ -1116,17 +1117,13 @@ impl Index {
     }
 
     fn forget_extra_audiences(&mut self, id: ApplicationId) {
-        let Some(settings) = self
-            .applications
-            .get(&id)
-            .and_then(|a| a.token_settings.as_deref())
-        else {
+        let Some(application) = self.applications.get(&id).cloned() else {
             return;
         };
-        for audience in settings.extra_audiences.clone() {
-            match self.extra_audiences.get_mut(&audience) {
+        for audience in &application.token_settings().extra_audiences {
+            match self.extra_audiences.get_mut(audience) {
                 Some(count) if *count > 1 => *count -= 1,
-                _ => drop(self.extra_audiences.remove(&audience)),
+                _ => drop(self.extra_audiences.remove(audience)),
             }
         }
     }
@@ -1157,9 +1154,4 @@ impl Index {
             self.repeatables.remove(&key);
         }
     }
-}
-
-/// Usual settings take no memory.
-fn stored(settings: &crate::TokenSettings) -> Option<Box<crate::TokenSettings>> {
-    (*settings != crate::TokenSettings::default()).then(|| Box::new(settings.clone()))
 }

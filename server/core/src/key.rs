@@ -121,7 +121,8 @@ pub enum PublicJwk {
 }
 
 /// Where a signing key is in its life. It moves forward only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeyState {
     /// In the JWKS, not signing yet: validators get to know it first.
     Published,
@@ -140,7 +141,8 @@ pub enum KeyState {
 }
 
 /// A signing key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SigningKey {
     /// Its name. One kid, one algorithm.
     pub kid: Kid,

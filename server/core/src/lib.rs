@@ -57,7 +57,7 @@ pub use id::{
     ApiId, ApplicationId, BindingId, CommandId, EventId, InitialAccessTokenId, IssuerId, Jti,
     ParseIdError, RoleId, SecretId,
 };
-pub use index::{Index, Repeatable};
+pub use index::{Index, Repeatable, RestoreError, Restoring, SNAPSHOT_FORMAT, SnapshotLine};
 pub use key::{Algorithm, KeyState, Kid, PublicJwk, SigningKey};
 pub use management::{MANAGEMENT_IDENTIFIER, ManagementScope};
 pub use name::{Description, Identifier, Labels, Name, ParseNameError};

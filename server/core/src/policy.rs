@@ -168,7 +168,8 @@ pub struct PolicyParameter {
 }
 
 /// A policy that was uploaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Its id.
     pub digest: PolicyDigest,
@@ -198,7 +199,8 @@ pub struct Judgement {
 }
 
 /// What attaches a policy to what it judges.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PolicyBinding {
     /// Its id.
     pub id: BindingId,

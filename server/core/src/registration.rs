@@ -28,7 +28,8 @@ impl std::fmt::Debug for CredentialDigest {
 }
 
 /// A token by which applications register themselves (RFC 7591 §1.2), as held in the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InitialAccessToken {
     /// Its id.
     pub id: InitialAccessTokenId,
@@ -85,7 +86,8 @@ pub struct BoundGrant {
 }
 
 /// What an application that registered itself keeps of that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Registration {
     /// The token by which it registered. It may be gone.
     pub token: InitialAccessTokenId,

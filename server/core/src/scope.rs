@@ -118,7 +118,7 @@ impl ScopeBits {
     /// Whether every scope here is in `other` too.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        (0..self.words()).all(|i| self.word(i) & !other.word(i) == 0)
+        (0..self.word_count()).all(|i| self.word(i) & !other.word(i) == 0)
     }
 
     /// The scopes in both sets.
@@ -135,7 +135,7 @@ impl ScopeBits {
 
     /// The numbers in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..self.words()).flat_map(move |i| {
+        (0..self.word_count()).flat_map(move |i| {
             let word = self.word(i);
             (0..64u16)
                 .filter(move |b| word >> b & 1 == 1)
@@ -143,7 +143,20 @@ impl ScopeBits {
         })
     }
 
-    fn words(&self) -> usize {
+    /// The set with these words of bits, the first of which is alone.
+    pub(crate) fn from_words(low: u64, high: &[u64]) -> Self {
+        Self {
+            low,
+            high: (!high.is_empty()).then(|| Box::new(high.to_vec())),
+        }
+    }
+
+    /// The first 64 numbers as bits, and the rest as words of bits.
+    pub(crate) fn words(&self) -> (u64, &[u64]) {
+        (self.low, self.high.as_ref().map_or(&[], |high| high))
+    }
+
+    fn word_count(&self) -> usize {
         1 + self.high.as_ref().map_or(0, |high| high.len())
     }
 
@@ -160,12 +173,16 @@ impl ScopeBits {
     }
 
     fn combine(&self, other: &Self, op: impl Fn(u64, u64) -> u64) -> Self {
-        let words = self.words().max(other.words());
+        let words = self.word_count().max(other.word_count());
+        let low = op(self.low, other.low);
+        if words == 1 {
+            return Self { low, high: None };
+        }
         let high: Vec<u64> = (1..words)
             .map(|i| op(self.word(i), other.word(i)))
             .collect();
         let mut set = Self {
-            low: op(self.low, other.low),
+            low,
             high: Some(Box::new(high)),
         };
         set.trim();
@@ -181,6 +198,18 @@ impl ScopeBits {
                 self.high = None;
             }
         }
+    }
+}
+
+impl Serialize for ScopeBits {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for ScopeBits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<u16>::deserialize(deserializer).map(Self::from_iter)
     }
 }
 

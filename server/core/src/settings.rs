@@ -43,9 +43,10 @@ pub enum RecordMode {
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $key:literal;)*) => {
         /// The settings in force.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
         pub struct Settings {
-            $($(#[$doc])* pub $name: $type,)*
+            $($(#[$doc])* #[serde(rename = $key)] pub $name: $type,)*
             /// The position of the last change.
             pub version: Position,
         }

@@ -6,7 +6,8 @@ use crate::{Identifier, IssuerId, Millis, Name, Position};
 use serde::{Deserialize, Serialize};
 
 /// An issuer of tokens that applications can authenticate with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
     /// Its id.
     pub id: IssuerId,

@@ -4,9 +4,10 @@
 
 use crate::checkpoint::Anchor;
 use crate::disk::DataDir;
-use crate::leaves::{self, LeafFile, Leaves};
+use crate::leaves::{LeafFile, Leaves};
 use crate::merkle::{Hash, LogTree, ProofError, leaf_hash};
-use crate::writer::{self, Message, Shared, Writer};
+use crate::snapshot::Snapshots;
+use crate::writer::{self, Message, Replayed, Shared, Writer};
 use crate::{Clock, Engine, Fault, Ids, LogId, RedbEngine, limits};
 use std::fmt;
 use std::future::Future;
@@ -140,6 +141,8 @@ pub struct LedgerConfig {
     pub data: Option<PathBuf>,
     /// What was vouched for: the log must begin with these. Else it is not opened.
     pub anchors: Vec<Anchor>,
+    /// Where the index may be read from, instead of being made of every event.
+    pub snapshots: Option<Arc<Snapshots>>,
     /// Hears of a long replay, every [`limits::PROGRESS_EVERY`] events and at its end.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
     /// Hears how long each append took until it was durable, on the writer's thread and before the
@@ -266,29 +269,30 @@ impl Ledger {
             ids,
             data,
             anchors,
+            snapshots,
             mut progress,
             on_commit,
         } = config;
-        let (mut index, mut tree) = (Index::default(), LogTree::default());
-        let mut leaves = data.map(|data| Leaves::open(&leaves::path(&data)));
         let total = engine.head()?;
         let mut reported = 0;
-        writer::replay(
-            &*engine,
-            &mut index,
-            &mut tree,
-            &mut leaves,
-            &anchors,
-            |index| {
-                let done = index.next_position().0;
-                if let Some(progress) = &mut progress
-                    && (done - reported >= limits::PROGRESS_EVERY || done >= total)
-                {
-                    reported = done;
-                    progress(Progress { done, total });
-                }
-            },
-        )?;
+        let replay = writer::Replay {
+            engine: &*engine,
+            anchors: &anchors,
+            data: data.as_deref(),
+            snapshots: snapshots.as_deref(),
+        };
+        let Replayed {
+            index,
+            tree,
+            leaves,
+        } = replay.run(|done| {
+            if let Some(progress) = &mut progress
+                && (done - reported >= limits::PROGRESS_EVERY || done >= total)
+            {
+                reported = done;
+                progress(Progress { done, total });
+            }
+        })?;
         writer::check_log_id(&*engine, &index)?;
         let (shared, queue, receiver) = Shared::new(engine, index, tree);
         let leaves = leaves.map_or_else(LeafFile::none, Leaves::into_file);

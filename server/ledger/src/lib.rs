@@ -20,6 +20,7 @@
 //! D/lock                     held for the life of the process: one process per data directory
 //! D/admin.redb               the admin log (or the directory D/admin.sled)
 //! D/admin.leaves             the hash of each event: a hint where damage is, which nothing rests on
+//! D/snapshot                 the index at a size of the log: a cache, believed only with its MAC; in no archive
 //! D/checkpoint               how many events it has and their root, signed
 //! D/issuance/N.redb, N.seal  the issuance log: files by number; a sealed one has its summary beside
 //! D/failures.redb            how many authentication failures there were, by the minute; bounded
@@ -47,6 +48,7 @@
 //! - `issuance.rs`: recording with group commit, rotation, retention, search; `issuance_record.rs`:
 //!   the record; `issuance_frame.rs`: its bytes; `issuance_file.rs`: one file; `issuance_reader.rs`:
 //!   reading for audits, without writing.
+//! - `snapshot.rs`: the index as a file, so that a start need not replay every event.
 //! - `archive.rs`: a log as files, for auditors, as a backup and to move it.
 //! - `failures.rs`: counts of authentication failures.
 //! - `replay.rs`: what may be presented once.
@@ -84,6 +86,7 @@ mod redb_file;
 mod replay;
 #[cfg(feature = "sled")]
 mod sled_engine;
+mod snapshot;
 mod source;
 pub mod verify;
 pub mod witness;
@@ -118,6 +121,7 @@ pub use redb_engine::RedbEngine;
 pub use replay::{REPLAYS_MAX, Remembering, ReplayError, ReplayStats, ReplayStore};
 #[cfg(feature = "sled")]
 pub use sled_engine::SledEngine;
+pub use snapshot::Snapshots;
 #[cfg(feature = "testkit")]
 pub use source::SeededIds;
 pub use source::{Clock, Ids, RandomIds};

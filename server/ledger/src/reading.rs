@@ -11,11 +11,11 @@ use std::sync::mpsc::sync_channel;
 pub(crate) type Read = (u64, Vec<u8>, Hash);
 
 /// Shows the events from a position to the head, batch by batch.
-pub(crate) fn each_batch(
+pub(crate) fn each_batch<E: From<Fault>>(
     engine: &dyn Engine,
     from: u64,
-    mut visit: impl FnMut(&[Read]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    mut visit: impl FnMut(&[Read]) -> Result<(), E>,
+) -> Result<(), E> {
     std::thread::scope(|scope| {
         let (sender, batches) = sync_channel(limits::REPLAY_AHEAD);
         std::thread::Builder::new()

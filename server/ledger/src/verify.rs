@@ -338,7 +338,7 @@ fn first_changed(engine: &dyn Engine, place: &Path, anchor: &Anchor) -> Option<u
                 first = Some(*position);
             }
         }
-        Ok(())
+        Ok::<(), Fault>(())
     })
     .ok()?;
     first

@@ -10,17 +10,20 @@
 
 use crate::checkpoint::Anchor;
 use crate::engine::{AppendError, Engine, Entry};
-use crate::leaves::{LeafFile, Leaves};
+use crate::leaves::{self, LeafFile, Leaves};
 use crate::ledger::{Receipt, Rejection};
 use crate::merkle::{Hash, LogTree, leaf_hash};
 use crate::reading::each_batch;
+use crate::snapshot::{self, Snapshots};
 use crate::source::timed;
 use crate::{Clock, Fault, Ids, LogId, limits};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use writ_core::{
@@ -106,34 +109,140 @@ impl Shared {
     }
 }
 
-/// Reads the whole log and applies it, to the head, and holds it against what was vouched for.
-/// `heard` is told of each step.
-pub(crate) fn replay(
-    engine: &dyn Engine,
-    index: &mut Index,
-    tree: &mut LogTree,
-    leaves: &mut Option<Leaves>,
-    anchors: &[Anchor],
-    mut heard: impl FnMut(&Index),
-) -> Result<(), Fault> {
-    each_batch(engine, index.next_position().0, |events| {
-        for (position, bytes, hash) in events {
-            index.apply(&decode(*position, bytes)?);
-            tree.push_hash(*hash);
-            if let Some(leaves) = leaves {
-                leaves.compare(hash);
-            }
-            for anchor in anchors.iter().filter(|anchor| anchor.size == tree.size()) {
-                anchor.check(tree, leaves.as_ref().and_then(Leaves::differs))?;
+/// A log that is being opened: read to its head, and held against what was vouched for.
+pub(crate) struct Replay<'a> {
+    pub engine: &'a dyn Engine,
+    pub anchors: &'a [Anchor],
+    /// The directory of `admin.leaves`.
+    pub data: Option<&'a Path>,
+    pub snapshots: Option<&'a Snapshots>,
+}
+
+/// What a log adds up to.
+#[derive(Default)]
+pub(crate) struct Replayed {
+    pub index: Index,
+    pub tree: LogTree,
+    pub leaves: Option<Leaves>,
+}
+
+/// Why a replay stopped.
+enum Stop {
+    Fault(Fault),
+    /// The snapshot is of no use, and why.
+    Snapshot(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A snapshot that another thread reads while this one comes to where it ends.
+struct Loading<'scope> {
+    size: u64,
+    root: Hash,
+    thread: ScopedJoinHandle<'scope, Result<Index, String>>,
+}
+
+impl Replay<'_> {
+    /// Reads the whole log. The events that a snapshot is of are hashed like all others and not
+    /// applied. `heard` is told of each step how many events are done.
+    pub fn run(&self, mut heard: impl FnMut(u64)) -> Result<Replayed, Fault> {
+        let head = self.engine.head()?;
+        let found = self
+            .snapshots
+            .and_then(|snapshots| snapshots.find(self.engine.log_id(), head));
+        match self.read(found, &mut heard) {
+            Ok(replayed) => Ok(replayed),
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Snapshot(cause)) => {
+                self.snapshots
+                    .inspect(|snapshots| snapshots.ignored(&cause));
+                match self.read(None, &mut heard) {
+                    Ok(replayed) => Ok(replayed),
+                    Err(Stop::Fault(fault)) => Err(fault),
+                    Err(Stop::Snapshot(_)) => Err(Fault::Closed),
+                }
             }
         }
-        heard(index);
+    }
+
+    fn read(
+        &self,
+        snapshot: Option<snapshot::Found>,
+        heard: &mut impl FnMut(u64),
+    ) -> Result<Replayed, Stop> {
+        std::thread::scope(|scope| {
+            let mut loading = match snapshot {
+                None => None,
+                Some(found) => Some(Loading {
+                    size: found.size,
+                    root: found.root,
+                    thread: std::thread::Builder::new()
+                        .name("writ-snapshot".to_owned())
+                        .spawn_scoped(scope, move || found.load())
+                        .map_err(Fault::NoThread)?,
+                }),
+            };
+            let mut replayed = Replayed {
+                leaves: self.data.map(|data| Leaves::open(&leaves::path(data))),
+                ..Replayed::default()
+            };
+            each_batch(self.engine, 0, |events| {
+                for (position, bytes, hash) in events {
+                    if let Some(loaded) = loading.take_if(|loading| loading.size == *position) {
+                        self.resume(loaded, &mut replayed)?;
+                    }
+                    if loading.is_none() {
+                        replayed.index.apply(&decode(*position, bytes)?);
+                    }
+                    self.hold(&mut replayed, hash)?;
+                }
+                heard(replayed.tree.size());
+                Ok::<(), Stop>(())
+            })?;
+            if let Some(loaded) = loading {
+                self.resume(loaded, &mut replayed)?;
+            }
+            let tree = &replayed.tree;
+            self.anchors
+                .iter()
+                .filter(|anchor| anchor.size > tree.size())
+                .try_for_each(|anchor| anchor.check(tree, None))?;
+            Ok(replayed)
+        })
+    }
+
+    /// Takes the hash of an event, and holds the log so far against what vouches for it.
+    fn hold(&self, replayed: &mut Replayed, hash: &Hash) -> Result<(), Fault> {
+        let Replayed { tree, leaves, .. } = replayed;
+        tree.push_hash(*hash);
+        if let Some(leaves) = leaves {
+            leaves.compare(hash);
+        }
+        self.anchors
+            .iter()
+            .filter(|anchor| anchor.size == tree.size())
+            .try_for_each(|anchor| anchor.check(tree, leaves.as_ref().and_then(Leaves::differs)))
+    }
+
+    /// Goes on with the index of a snapshot, if the log is the one that it was made of.
+    fn resume(&self, loading: Loading<'_>, replayed: &mut Replayed) -> Result<(), Stop> {
+        let (size, root) = (loading.size, loading.root);
+        // The thread does not panic; if it did, nothing was loaded.
+        let loaded = loading.thread.join();
+        let loaded = loaded.unwrap_or_else(|_| Err("reading it failed".to_owned()));
+        let index = loaded.map_err(Stop::Snapshot)?;
+        if replayed.tree.size() != size || replayed.tree.root() != root {
+            let cause = "the log does not begin with the events that it was made of";
+            return Err(Stop::Snapshot(cause.to_owned()));
+        }
+        replayed.index = index;
+        self.snapshots.inspect(|snapshots| snapshots.used(size));
         Ok(())
-    })?;
-    anchors
-        .iter()
-        .filter(|anchor| anchor.size > tree.size())
-        .try_for_each(|anchor| anchor.check(tree, None))
+    }
 }
 
 fn read_decoded(

@@ -209,7 +209,7 @@ fn compare(writ: &Writ, mut answered: Vec<u128>, soaked: &mut Soaked) -> Result<
     let mut found = vec![false; answered.len()];
     evidence.issuances().scan(Millis(0), &mut |id, _| {
         soaked.recorded += 1;
-        if let Ok(place) = answered.binary_search(&id.0) {
+        if let Ok(place) = answered.binary_search(&{ id.0 }) {
             found[place] = true;
         }
         ControlFlow::Continue(())

@@ -28,7 +28,7 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
         index.applications(after(&call)?),
         limit(&call)?,
         |app| {
-            let labels = app.labels.pairs();
+            let labels = app.labels().pairs();
             call.query("name")
                 .is_none_or(|wanted| app.name.as_str() == wanted)
                 && label.is_none_or(|(key, value)| labels.get(key).is_some_and(|v| &**v == value))
@@ -147,8 +147,7 @@ fn token_settings(asked: &api::TokenSettings) -> Result<TokenSettings, Failure> 
 }
 
 pub(super) fn view(index: &Index, app: &Application) -> api::Application {
-    let usual = TokenSettings::default();
-    let settings = app.token_settings.as_deref().unwrap_or(&usual);
+    let settings = app.token_settings();
     let audience = AUDIENCES
         .iter()
         .find(|(_, audience)| *audience == settings.audience);
@@ -157,7 +156,7 @@ pub(super) fn view(index: &Index, app: &Application) -> api::Application {
         .iter()
         .map(ToString::to_string)
         .collect();
-    let pairs = app.labels.pairs().iter();
+    let pairs = app.labels().pairs().iter();
     api::Application {
         id: app.id.to_string(),
         name: app.name.to_string(),
@@ -177,16 +176,15 @@ pub(super) fn view(index: &Index, app: &Application) -> api::Application {
         registration: initial_access_tokens::registration_view(app),
         secrets: app.secrets.iter().map(secrets::view).collect(),
         authorized_apis: app
-            .grants
-            .iter()
-            .filter_map(|g| grants::view(index, g))
+            .grants()
+            .filter_map(|grant| grants::view(index, app, &grant))
             .collect(),
         roles: app
             .roles
             .iter()
             .map(|id| api::AssignedRole { id: id.to_string() })
             .collect(),
-        tokens_cut_at: app.tokens_cut_at.map(|at| at.to_string()),
+        tokens_cut_at: app.tokens_cut_at().map(|at| at.to_string()),
         created_at: app.created_at.to_string(),
         version: app.version.0,
     }

@@ -34,7 +34,7 @@ pub(super) async fn put_quota(app: Arc<App>, call: Call) -> Outcome {
     let id = call.application()?;
     let mode = asked.mode.as_deref();
     let mode = mode.map(|name| choice("mode", name, &QUOTA_MODES));
-    let there = |application: &Arc<Application>| application.quota.is_some();
+    let there = |application: &Arc<Application>| application.quota().is_some();
     expect_there(&call, app.index().application(id).is_some_and(there))?;
     let quota = Quota {
         per_minute: asked.per_minute,
@@ -82,7 +82,7 @@ pub(super) async fn put_exchange(app: Arc<App>, call: Call) -> Outcome {
     let id = call.application()?;
     let mode = asked.mode.as_deref();
     let mode = mode.map(|name| choice("mode", name, &EXCHANGE_MODES));
-    let there = |application: &Arc<Application>| application.exchange.is_some();
+    let there = |application: &Arc<Application>| application.exchange().is_some();
     expect_there(&call, app.index().application(id).is_some_and(there))?;
     let exchange = TokenExchange {
         subjects: texts("subjects", &asked.subjects)?,
@@ -110,7 +110,7 @@ pub(super) async fn remove_exchange(app: Arc<App>, call: Call) -> Outcome {
 
 /// How many tokens an application may get, as it is shown.
 pub(super) fn quota_view(application: &Application) -> Option<api::Quota> {
-    let quota = application.quota.as_deref()?;
+    let quota = application.quota()?;
     let mode = QUOTA_MODES.iter().find(|(_, mode)| *mode == quota.mode);
     Some(api::Quota {
         per_minute: quota.per_minute,
@@ -122,7 +122,7 @@ pub(super) fn quota_view(application: &Application) -> Option<api::Quota> {
 
 /// Whose tokens an application may exchange, as it is shown.
 pub(super) fn exchange_view(application: &Application) -> Option<api::TokenExchange> {
-    let exchange = application.exchange.as_deref()?;
+    let exchange = application.exchange()?;
     let mode = EXCHANGE_MODES
         .iter()
         .find(|(_, mode)| *mode == exchange.mode);

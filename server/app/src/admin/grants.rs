@@ -10,7 +10,7 @@ use super::{Answer, Failure, Outcome};
 use crate::app::App;
 use std::sync::Arc;
 use writ_api as api;
-use writ_core::{ApiId, ApplicationId, Command, Entity, Grant, GrantMode, Index};
+use writ_core::{ApiId, Application, ApplicationId, Command, Entity, Grant, GrantMode, Index};
 use writ_ledger::Receipt;
 
 const MODES: [(&str, GrantMode); 2] = [("none", GrantMode::None), ("rbac", GrantMode::Rbac)];
@@ -19,8 +19,8 @@ pub(super) async fn list(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let after: Option<ApiId> = after(&call)?;
-    let grants = application.grants.iter();
-    let shown = grants.filter_map(|grant| Some((grant.api, view(&index, grant)?)));
+    let grants = application.grants();
+    let shown = grants.filter_map(|grant| Some((grant.api, view(&index, application, &grant)?)));
     let rest = shown.filter(|(api, _)| after.is_none_or(|after| *api > after));
     let found = page(
         rest,
@@ -58,7 +58,7 @@ pub(super) async fn show(app: Arc<App>, call: Call) -> Outcome {
     let application = find(&call, &index)?;
     let grant = application.grant(call.api(&index, "api_id")?);
     let shown = grant
-        .and_then(|grant| view(&index, grant))
+        .and_then(|grant| view(&index, application, &grant))
         .ok_or_else(|| Failure::unknown("grant_unknown", "grant to", call.param("api_id")))?;
     Answer::json(&shown)
         .version(application.version)
@@ -148,17 +148,17 @@ fn changed(receipt: &Receipt, id: ApplicationId, api: ApiId) -> Outcome {
     let application = receipt.index.application(id).ok_or(Failure::Gone)?;
     let grant = application
         .grant(api)
-        .and_then(|grant| view(&receipt.index, grant));
+        .and_then(|grant| view(&receipt.index, application, &grant));
     Answer::json(&grant.ok_or(Failure::Gone)?)
         .version(application.version)
         .at(receipt.position())
 }
 
 /// A grant as it is shown; its API resource is always there.
-pub(crate) fn view(index: &Index, grant: &Grant) -> Option<api::Grant> {
+pub(crate) fn view(index: &Index, application: &Application, grant: &Grant) -> Option<api::Grant> {
     let api = index.api(grant.api)?;
     let (mode, _) = MODES.iter().find(|(_, mode)| *mode == grant.mode)?;
-    let details = grant.details.as_deref().into_iter().flatten();
+    let details = application.details(grant.api).iter();
     Some(api::Grant {
         api: api.id.to_string(),
         identifier: api.identifier.to_string(),

@@ -155,7 +155,7 @@ pub(super) fn view(index: &Index, token: &InitialAccessToken) -> api::InitialAcc
 
 /// That an application registered itself, as it is shown.
 pub(super) fn registration_view(application: &Application) -> Option<api::Registration> {
-    let own = application.registration.as_ref()?;
+    let own = application.registration()?;
     Some(api::Registration {
         initial_access_token: own.token.to_string(),
         methods: names(&own.bounds.methods),

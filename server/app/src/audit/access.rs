@@ -74,7 +74,7 @@ pub fn review(index: &Index, wanted: Wanted, after: Option<Place>) -> impl Itera
     let rest = rest.then(|| index.applications(after.map(|place| place.0)));
     let applications = from.into_iter().chain(rest.into_iter().flatten());
     applications.flat_map(move |application| {
-        let granted = application.grants.iter().map(|grant| grant.api);
+        let granted = application.grants().map(|grant| grant.api);
         let apis: BTreeSet<ApiId> = granted.chain(open.iter().copied()).collect();
         let apis = apis.into_iter().filter(move |api| {
             let place = Place(application.id, *api);
@@ -222,7 +222,7 @@ pub fn unused<'a>(
     since: Millis,
 ) -> impl Iterator<Item = Unused> + 'a {
     let before = move |last: Option<Millis>| last.is_none_or(|last| last < since);
-    let apis = application.grants.iter().map(|grant| grant.api);
+    let apis = application.grants().map(|grant| grant.api);
     let granted = apis.filter_map(|api| access(index, application, index.api(api)?));
     let granted = granted.filter(|access| access.through != Through::Open);
     granted.filter_map(move |access| {

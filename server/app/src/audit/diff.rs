@@ -191,26 +191,26 @@ impl States<'_> {
             Event::ApplicationDisabled(e) => format!("{} disabled", self.application(e.id)),
             Event::ApplicationEnabled(e) => format!("{} enabled", self.application(e.id)),
             Event::ApplicationLabelled(e) => {
-                let old = self.before.application(e.id).map(|it| pairs(&it.labels));
+                let old = self.before.application(e.id).map(|it| pairs(it.labels()));
                 let changed = set_change(old.unwrap_or_default(), pairs(&e.labels));
                 format!("{}: labels {changed}", self.application(e.id))
             }
             Event::ApplicationTokenSettingsChanged(e) => {
                 let old = self.before.application(e.id);
-                let old = old.and_then(|it| it.token_settings.as_deref().cloned());
+                let old = old.map(|it| it.token_settings().clone());
                 let parts = token_settings(&old.unwrap_or_default(), &e.token_settings);
                 about(&self.application(e.id), &parts)
             }
             Event::ApplicationAuthenticationChanged(e) => self.authentication(e),
             Event::ApplicationQuotaChanged(e) => {
                 let old = self.before.application(e.id);
-                let old = old.and_then(|it| it.quota.as_deref().copied());
+                let old = old.and_then(|it| it.quota().copied());
                 let changed = shift(old.map(quota), e.quota.map(quota));
                 format!("{}: quota {changed}", self.application(e.id))
             }
             Event::ApplicationExchangeChanged(e) => {
                 let old = self.before.application(e.id);
-                let old = old.and_then(|it| it.exchange.as_deref());
+                let old = old.and_then(|it| it.exchange());
                 let called = |exchange: &TokenExchange| self.guards(&exchange.subjects);
                 let changed = set_change(
                     old.map(called).unwrap_or_default(),
@@ -272,8 +272,7 @@ impl States<'_> {
             Event::GrantChanged(e) => self.grant_changed(e),
             Event::GrantDetailsChanged(e) => {
                 let known = self.before.application(e.application);
-                let old = known.and_then(|it| it.grant(e.api)?.details.as_deref());
-                let old = old.map(|names| texts(names)).unwrap_or_default();
+                let old = known.map(|it| texts(it.details(e.api))).unwrap_or_default();
                 let changed = set_change(old, texts(&e.details));
                 let grant = self.grant(e.application, e.api);
                 format!("{grant}: types of authorization details {changed}")

@@ -108,7 +108,7 @@ fn say_accepted(out: &mut Out, accepted: &AcceptedRestore) -> Result<(), Failure
                 "application": app.id.to_string(),
                 "name": app.name.as_str(),
                 "secrets": secrets.map(|secret| secret.id.to_string()).collect::<Vec<String>>(),
-                "grants": app.grants.iter().map(|grant| grant.api.to_string()).collect::<Vec<String>>(),
+                "grants": app.grants().map(|grant| grant.api.to_string()).collect::<Vec<String>>(),
             })
         });
         return out.value(&json!({
@@ -140,7 +140,7 @@ fn say_accepted(out: &mut Out, accepted: &AcceptedRestore) -> Result<(), Failure
                 secret.id, app.id, app.name
             ))?;
         }
-        for grant in &app.grants {
+        for grant in app.grants() {
             let api = index.api(grant.api).map(|api| api.identifier.to_string());
             out.line(format_args!(
                 "  grant of application {} to {}",

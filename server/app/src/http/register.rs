@@ -152,7 +152,7 @@ fn manager(
     let token = bearer(request)?;
     let presented = CredentialDigest(digest(token.as_bytes()));
     let known = id.parse().ok().and_then(|id| index.application(id));
-    let own = known.and_then(|known| known.registration.as_ref());
+    let own = known.and_then(|known| known.registration());
     let right = own.map_or(&NOBODY, |own| &own.digest).matches(&presented);
     match known {
         Some(known) if right && known.enabled => Ok((Arc::clone(known), token)),

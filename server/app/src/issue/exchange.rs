@@ -70,7 +70,7 @@ impl Exchange {
                 "too many have acted one for another in the subject_token",
             ));
         };
-        let mode = by.exchange.as_ref().map(|exchange| exchange.mode);
+        let mode = by.exchange().map(|exchange| exchange.mode);
         let mode = mode.unwrap_or_default();
         if mode == ExchangeMode::Impersonation && presented.actor_token.is_some() {
             return Err(invalid(

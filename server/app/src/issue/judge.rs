@@ -192,7 +192,7 @@ pub fn judge(
 /// belongs to what was cut. The moment is that of the clock, or one wrong clock would spoil all
 /// later tokens.
 fn identify(app: &App, entitlement: &Entitlement) -> (Jti, Millis) {
-    let cut = entitlement.application.application().tokens_cut_at;
+    let cut = entitlement.application.application().tokens_cut_at();
     let earliest = cut.map_or(0, |cut| cut.0 + 1);
     let (now, log) = (app.now(), app.ledger.index().last_at());
     let id = app.ids.next_at(Millis(now.0.max(earliest).max(log.0)));

@@ -223,7 +223,7 @@ fn request(question: &Question<'_>, wanted: &[Fact]) -> Request {
     let entitled = question.entitled;
     let application = &entitled.application;
     let text = |text: &str| Value::Text(text.to_owned());
-    let labels = application.labels.pairs().iter();
+    let labels = application.labels().pairs().iter();
     let mut apis: Vec<Api> = entitled
         .apis
         .iter()

@@ -13,7 +13,7 @@ pub(super) fn reserve<'a>(
     app: &'a App,
     application: &AuthenticatedApplication,
 ) -> Result<Option<Reservation<'a>>, IssueError> {
-    let Some(quota) = &application.application().quota else {
+    let Some(quota) = application.application().quota() else {
         return Ok(None);
     };
     match app.quotas.ask(application.id(), quota, app.now()) {

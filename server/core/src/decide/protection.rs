@@ -18,7 +18,7 @@ pub(super) fn change_authentication(
     let app = application(index, id)?;
     // The usual has one form, as if nothing had ever been said.
     let asked = asked.filter(|asked| **asked != Authentication::default());
-    if app.authentication.as_deref() == asked {
+    if app.own_authentication() == asked {
         return Ok(Vec::new());
     }
     if let Some(asked) = asked {
@@ -132,7 +132,7 @@ fn check_trust_rule(index: &Index, rule: &TrustRule) -> Result<(), Refusal> {
 
 pub(super) fn change_quota(index: &Index, id: ApplicationId, asked: Option<&Quota>) -> Events {
     let app = application(index, id)?;
-    if app.quota.as_deref() == asked {
+    if app.quota() == asked {
         return Ok(Vec::new());
     }
     if let Some(quota) = asked {
@@ -156,7 +156,7 @@ pub(super) fn change_exchange(
     let app = application(index, id)?;
     let Some(asked) = asked else {
         let nothing = ApplicationExchangeChanged { id, exchange: None };
-        let had = app.exchange.is_some();
+        let had = app.exchange().is_some();
         return Ok(had.then(|| nothing.into()).into_iter().collect());
     };
     let subjects: BTreeSet<ApplicationId> = asked.subjects.iter().copied().collect();
@@ -168,7 +168,7 @@ pub(super) fn change_exchange(
             expected: "at least one application",
         });
     }
-    let old = app.exchange.as_deref();
+    let old = app.exchange();
     for id in &subjects {
         // One that is gone may stay: nobody gets its id.
         if !old.is_some_and(|old| old.subjects.contains(id)) {
@@ -313,10 +313,7 @@ pub(super) fn remove_details_type(
 ) -> Events {
     let api = changeable_api(index, id)?;
     known(api, name)?;
-    let granted = |app: &&Arc<Application>| {
-        let details = app.grant(id).and_then(|grant| grant.details.as_deref());
-        details.is_some_and(|names| names.contains(name))
-    };
+    let granted = |app: &&Arc<Application>| app.details(id).contains(name);
     let users: Vec<&Arc<Application>> = index.applications(None).filter(granted).collect();
     if !cascade && !users.is_empty() {
         let users = users
@@ -327,8 +324,7 @@ pub(super) fn remove_details_type(
     let mut events: Vec<Event> = users
         .iter()
         .map(|app| {
-            let old = app.grant(id).and_then(|grant| grant.details.as_deref());
-            let others = old.into_iter().flatten().filter(|one| *one != name);
+            let others = app.details(id).iter().filter(|one| *one != name);
             GrantDetailsChanged {
                 application: app.id,
                 api: id,
@@ -353,14 +349,15 @@ pub(super) fn change_grant_details(
     api_id: ApiId,
     asked: &[DetailsTypeName],
 ) -> Events {
-    let old = grant(index, id, api_id)?;
+    grant(index, id, api_id)?;
+    let old = application(index, id)?.details(api_id);
     let api = api(index, api_id)?;
     let details: BTreeSet<&DetailsTypeName> = asked.iter().collect();
     for name in &details {
         known(api, name)?;
     }
     let details: Vec<DetailsTypeName> = details.into_iter().cloned().collect();
-    if old.details.as_ref().map_or(&[][..], |old| old.as_slice()) == details {
+    if old == details {
         return Ok(Vec::new());
     }
     Ok(vec![

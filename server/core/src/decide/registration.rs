@@ -227,12 +227,11 @@ pub(super) fn change(
     facts: Facts,
 ) -> Events {
     let app = registered(index, id, presented)?;
-    let Some(registration) = &app.registration else {
+    let Some(registration) = app.registration() else {
         return Err(Refusal::RegistrationUnknown { application: id });
     };
     check_metadata(index, &registration.bounds, metadata)?;
-    let usual = TokenSettings::default();
-    let old = app.token_settings.as_deref().unwrap_or(&usual);
+    let old = app.token_settings();
     // An administrator may have said it, so it is never loosened from here.
     let constraint = old.sender_constraint.and(metadata.sender_constraint);
     let constraint = constraint.ok_or_else(|| Refusal::RegistrationOutOfBounds {
@@ -298,7 +297,7 @@ pub(super) fn remove(index: &Index, id: ApplicationId, presented: &CredentialDig
 }
 
 pub(super) fn revoke(index: &Index, id: ApplicationId) -> Events {
-    match application(index, id)?.registration {
+    match application(index, id)?.registration() {
         Some(_) => Ok(vec![ApplicationRegistrationRevoked { id }.into()]),
         None => Err(Refusal::RegistrationUnknown { application: id }),
     }
@@ -312,7 +311,7 @@ fn registered<'a>(
     presented: &CredentialDigest,
 ) -> Result<&'a Arc<Application>, Refusal> {
     let app = application(index, id)?;
-    match &app.registration {
+    match app.registration() {
         Some(own) if own.digest.matches(presented) => Ok(app),
         _ => Err(Refusal::RegistrationUnknown { application: id }),
     }

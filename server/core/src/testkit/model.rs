@@ -86,19 +86,16 @@ pub fn check(index: &Index, events: &[Recorded]) {
     for (id, expected) in &model.applications {
         let app = index.application(*id).expect("in the model");
         assert_eq!(app.enabled, expected.enabled);
-        assert_eq!(app.tokens_cut_at, expected.cut_at);
+        assert_eq!(app.tokens_cut_at(), expected.cut_at);
         let secrets = app.secrets.iter();
         let secrets: BTreeMap<SecretId, Option<Millis>> = secrets
             .map(|secret| (secret.id, secret.expires_at))
             .collect();
         assert_eq!(secrets, expected.secrets);
-        assert_eq!(
-            app.authentication.as_deref(),
-            expected.authentication.as_ref()
-        );
-        assert_eq!(app.quota.as_deref(), expected.quota.as_ref());
-        assert_eq!(app.exchange.as_deref(), expected.exchange.as_ref());
-        let found = app.registration.as_deref();
+        assert_eq!(app.own_authentication(), expected.authentication.as_ref());
+        assert_eq!(app.quota(), expected.quota.as_ref());
+        assert_eq!(app.exchange(), expected.exchange.as_ref());
+        let found = app.registration();
         assert_eq!(
             found.map(|own| own.token),
             expected.registration.as_ref().map(|(token, _)| *token)

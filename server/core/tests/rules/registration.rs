@@ -127,7 +127,7 @@ fn left(log: &Log) -> u32 {
 fn an_application_registers_itself_within_bounds() {
     let given = given_registered();
     let app = given.log.index.application(NEW).expect("registered");
-    assert_eq!(app.registration.as_ref().map(|own| own.token), Some(TOKEN));
+    assert_eq!(app.registration().map(|own| own.token), Some(TOKEN));
     assert_eq!(left(&given.log), 1);
     // What became of it gives nothing back.
     let given = given
@@ -428,7 +428,7 @@ fn no_digest_is_shown() {
     let app = index.application(NEW).expect("registered");
     let shown = format!(
         "{:?} {:?}",
-        app.registration,
+        app.registration(),
         index.initial_access_token(TOKEN)
     );
     assert!(shown.contains("[redacted]"), "{shown}");

@@ -74,6 +74,7 @@ fn ledger(data: &DataDir, kind: EngineKind, new: Option<LogId>) -> Result<Ledger
         ids: Arc::new(RandomIds::default()),
         data: None,
         anchors: Vec::new(),
+        snapshots: None,
         progress: None,
         on_commit: None,
     })

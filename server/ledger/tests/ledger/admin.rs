@@ -42,6 +42,7 @@ fn config(engine: Arc<dyn Engine>, clock: &Arc<Hands>) -> LedgerConfig {
         ids: Arc::new(SeededIds::new(1)),
         data: None,
         anchors: Vec::new(),
+        snapshots: None,
         progress: None,
         on_commit: None,
     }

@@ -428,6 +428,7 @@ fn a_filling_disk_stops_issuance_first() {
         ids: Arc::new(RandomIds::default()),
         data: None,
         anchors: Vec::new(),
+        snapshots: None,
         progress: None,
         on_commit: None,
     })

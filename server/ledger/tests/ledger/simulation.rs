@@ -15,8 +15,8 @@ use writ_core::testkit::{self, Action, BEGIN};
 use writ_core::{CommandId, Index, Millis, Position, Recorded, Submission, authorize, codec};
 use writ_ledger::merkle::{Hash, Tree, verify_consistency};
 use writ_ledger::{
-    Anchor, Clock, Failure, Fault, Ledger, LedgerConfig, LogId, MemDisk, MemEngine, Rejection,
-    SeededIds, Writer,
+    Anchor, Clock, DataDir, Failure, Fault, Ledger, LedgerConfig, LogId, MemDisk, MemEngine,
+    Rejection, SeededIds, Snapshots, Writer,
 };
 
 const ID: LogId = LogId(7);
@@ -85,6 +85,11 @@ struct World {
     /// What was signed: it must stay true for ever.
     signed: Vec<(u64, Hash)>,
     kinds: std::collections::BTreeSet<&'static str>,
+    _directory: tempfile::TempDir,
+    /// Where snapshots are.
+    data: DataDir,
+    /// How many starts read the index from a snapshot.
+    resumed: u64,
 }
 
 fn open(
@@ -92,6 +97,7 @@ fn open(
     clock: &Arc<Hands>,
     ids: u64,
     anchors: Vec<Anchor>,
+    snapshots: Option<Arc<Snapshots>>,
 ) -> (Ledger, Writer) {
     Ledger::open_stepped(LedgerConfig {
         engine: Arc::new(MemEngine::open(disk).unwrap()),
@@ -99,6 +105,7 @@ fn open(
         ids: Arc::new(SeededIds::new(ids)),
         data: None,
         anchors,
+        snapshots,
         progress: None,
         on_commit: None,
     })
@@ -120,7 +127,9 @@ impl World {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let (disk, clock) = (MemDisk::new(ID), Arc::new(Hands::default()));
         clock.0.store(BEGIN.0, Ordering::SeqCst);
-        let (ledger, writer) = open(&disk, &clock, seed << 20, Vec::new());
+        let (ledger, writer) = open(&disk, &clock, seed << 20, Vec::new(), None);
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::create(&directory.path().join("data")).unwrap();
         let mut world = Self {
             random: TestRunner::new_with_rng(Config::default(), rng),
             disk,
@@ -132,6 +141,9 @@ impl World {
             acknowledged: 0,
             signed: Vec::new(),
             kinds: std::collections::BTreeSet::new(),
+            _directory: directory,
+            data,
+            resumed: 0,
         };
         for step in testkit::Log::populated().recorded {
             world.copy(&step);
@@ -181,7 +193,15 @@ impl World {
     fn restart(&mut self) {
         self.starts += 1;
         let anchors = self.signed.iter().copied().map(anchor).collect();
-        (self.ledger, self.writer) = open(&self.disk, &self.clock, self.starts, anchors);
+        let snapshots = self.snapshots();
+        let some = Some(Arc::clone(&snapshots));
+        (self.ledger, self.writer) = open(&self.disk, &self.clock, self.starts, anchors, some);
+        self.resumed += u64::from(snapshots.last() > 0);
+    }
+
+    /// The snapshot, as a process that just started has it.
+    fn snapshots(&self) -> Arc<Snapshots> {
+        Arc::new(Snapshots::new(&self.data, &[7; 32], 0))
     }
 
     fn submit(&mut self, count: usize) {
@@ -239,7 +259,7 @@ impl World {
             Step::Restart => self.restart(),
             Step::OtherNode => {
                 self.starts += 1;
-                let other = open(&self.disk, &self.clock, self.starts, Vec::new());
+                let other = open(&self.disk, &self.clock, self.starts, Vec::new(), None);
                 let before = std::mem::replace(&mut self.ledger, other.0);
                 let writer = std::mem::replace(&mut self.writer, other.1);
                 let starts = self.starts;
@@ -258,6 +278,7 @@ impl World {
                     assert!(verify_consistency((size, &root), (now.0, &now.1), &proof));
                 }
                 self.signed.push(now);
+                self.snapshots().write(&self.ledger).unwrap();
             }
         }
     }
@@ -288,8 +309,9 @@ impl World {
     }
 }
 
-/// Runs a seed to its end; answers the stored bytes and the kinds of events that came about.
-fn simulate(seed: u64) -> (Vec<Vec<u8>>, std::collections::BTreeSet<&'static str>) {
+/// Runs a seed to its end; answers the stored bytes, the kinds of events that came about, and how many
+/// starts used a snapshot.
+fn simulate(seed: u64) -> (Vec<Vec<u8>>, std::collections::BTreeSet<&'static str>, u64) {
     let mut world = World::new(seed);
     world.restart();
     for number in 0..STEPS {
@@ -304,7 +326,7 @@ fn simulate(seed: u64) -> (Vec<Vec<u8>>, std::collections::BTreeSet<&'static str
         }
     }
     forge(&mut world);
-    (world.disk.durable(), world.kinds)
+    (world.disk.durable(), world.kinds, world.resumed)
 }
 
 #[expect(clippy::print_stderr, reason = "how to run a failure again")]
@@ -327,6 +349,7 @@ fn forge(world: &mut World) {
             ids: Arc::new(SeededIds::new(1)),
             data: None,
             anchors: vec![anchor(forged)],
+            snapshots: None,
             progress: None,
             on_commit: None,
         });
@@ -353,10 +376,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn a_naive_model_agrees_after_every_step_of_every_simulation() {
-    let mut kinds = std::collections::BTreeSet::new();
+    let (mut kinds, mut resumed) = (std::collections::BTreeSet::new(), 0);
     for seed in seeds() {
-        kinds.extend(simulate(seed).1);
+        let simulated = simulate(seed);
+        kinds.extend(simulated.1);
+        resumed += simulated.2;
     }
+    assert!(
+        resumed > 10 || seeds().count() == 1,
+        "{resumed} starts from a snapshot"
+    );
     // A simulation in which little happens proves little.
     assert!(kinds.len() > 25 || seeds().count() == 1, "{kinds:?}");
 }

@@ -33,7 +33,6 @@ pub(super) fn explanation(
     let policies = made.map(|made| &made.entitled.bindings[..]);
     let policies = policies.unwrap_or_default().iter();
     let application = index.application(record.application);
-    let grants = application.map(|application| &application.grants[..]);
     let granted = record.granted.iter().map(ToString::to_string);
     api::Explanation {
         id: record.id.to_string(),
@@ -54,11 +53,11 @@ pub(super) fn explanation(
         credential: credential(record, index),
         asked: (!record.asked.is_empty()).then(|| strings(&record.asked)),
         resources: strings(&record.resources),
-        grants: grants
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|grant| grant_view(index, grant))
-            .collect(),
+        grants: application.map_or_else(Vec::new, |application| {
+            let grants = application.grants();
+            let shown = grants.filter_map(|grant| grant_view(index, application, &grant));
+            shown.collect()
+        }),
         roles: application.map_or_else(Vec::new, |application| {
             let roles = application.roles.iter().filter_map(|id| index.role(*id));
             roles.map(|role| role.name.to_string()).collect()

@@ -218,7 +218,7 @@ async fn rfc_7591_section_3_an_application_registers_itself_and_gets_tokens() {
     let app = world.server.app.index();
     let app = app.application(own.job().id()).unwrap();
     assert_eq!(
-        app.labels.pairs().len(),
+        app.labels().pairs().len(),
         1,
         "the token's labels and no other"
     );

@@ -96,7 +96,7 @@ fn paths(route: &Route, index: &Index, jtis: &[String]) -> Vec<String> {
             .collect(),
         "/applications/{id}/authorized-apis/{api_id}" => applications()
             .flat_map(|it| {
-                let each = it.grants.iter();
+                let each = it.grants();
                 each.map(|grant| format!("/applications/{}/authorized-apis/{}", it.id, grant.api))
             })
             .collect(),
