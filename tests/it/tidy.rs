@@ -1,5 +1,6 @@
 //! Style that matters is a test: what a reader relies on holds for every file in the repository.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -125,5 +126,47 @@ fn no_lock_file_names_a_registry_host() {
                 path.display()
             );
         }
+    }
+}
+
+/// The name and the version of each package in a lock file.
+fn locked(path: &str) -> BTreeSet<(String, String)> {
+    let text = fs::read_to_string(repository().join(path)).unwrap();
+    let value = |block: &str, key: &str| {
+        let line = block.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_default().to_owned()
+    };
+    let blocks = text.split("[[package]]").skip(1);
+    blocks
+        .map(|block| (value(block, "name = "), value(block, "version = ")))
+        .collect()
+}
+
+#[test]
+fn fuzzed_is_what_is_shipped() {
+    let (ours, fuzzed) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"));
+    let only_there = ["\"libfuzzer-sys\"", "\"writ-fuzz\""];
+    let others: Vec<_> = fuzzed
+        .difference(&ours)
+        .filter(|(name, _)| !only_there.contains(&name.as_str()))
+        .collect();
+    assert!(
+        fuzzed.len() > 100 && others.is_empty(),
+        "tests/fuzz/README.md says how to follow Cargo.lock: {others:?}"
+    );
+}
+
+#[test]
+fn every_fuzz_target_is_listed_and_has_seeds() {
+    let fuzz = repository().join("tests/fuzz");
+    let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    let readme = fs::read_to_string(fuzz.join("README.md")).unwrap();
+    let targets = fs::read_dir(fuzz.join("targets")).unwrap();
+    for target in targets.map(|entry| entry.unwrap().path()) {
+        let name = target.file_stem().unwrap().to_str().unwrap();
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+        let seeds = fs::read_dir(fuzz.join("seeds").join(name)).unwrap();
+        assert!(seeds.count() > 0, "{name}");
     }
 }
