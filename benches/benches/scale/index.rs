@@ -15,12 +15,32 @@ use writ_core::{
     ApplicationId, ApplicationLabelled, Ask, Event, Index, Labels, Position, Recorded, authorize,
 };
 
-/// One question of a token request, as it comes over the wire.
+/// One question of a token request, as it comes over the wire: in one piece, so that nothing but the
+/// index has to be fetched from memory.
 struct Question {
-    client_id: String,
-    identifier: String,
-    scopes: [String; 4],
-    scope: String,
+    text: [u8; 192],
+    ends: [usize; 3],
+}
+
+impl Question {
+    fn new(client_id: &str, identifier: &str, scope: &str) -> Self {
+        let (mut text, mut ends, mut end) = ([0; 192], [0; 3], 0);
+        for (part, ended) in [client_id, identifier, scope].into_iter().zip(&mut ends) {
+            text[end..end + part.len()].copy_from_slice(part.as_bytes());
+            end += part.len();
+            *ended = end;
+        }
+        Self { text, ends }
+    }
+
+    fn part(&self, n: usize) -> &str {
+        let begin = n.checked_sub(1).map_or(0, |before| self.ends[before]);
+        std::str::from_utf8(&self.text[begin..self.ends[n]]).expect("text")
+    }
+
+    fn application(&self) -> ApplicationId {
+        self.part(0).parse().expect("an id")
+    }
 }
 
 fn questions(population: &Population, applications: u64) -> Vec<Question> {
@@ -29,29 +49,21 @@ fn questions(population: &Population, applications: u64) -> Vec<Question> {
             let (number, grant) = (spread(n) % applications, n as u32 % GRANTS);
             let api = granted_api(number, grant);
             let scopes = granted_scopes(number, grant).map(|number| scope(api, number));
-            Question {
-                client_id: population.application(number).to_string(),
-                identifier: identifier(api),
-                scope: scopes.join(" "),
-                scopes,
-            }
+            let client_id = population.application(number).to_string();
+            Question::new(&client_id, &identifier(api), &scopes.join(" "))
         })
         .collect()
 }
 
 /// What the token path has to find out: is this application granted these scopes of this API?
 fn lookup(index: &Index, question: &Question) -> bool {
-    let Ok(id) = question.client_id.parse::<ApplicationId>() else {
-        return false;
-    };
-    let (Some(application), Some(api)) = (
-        index.application(id),
-        index.api_identified(&question.identifier),
-    ) else {
+    let application = index.application(question.application());
+    let api = index.api_identified(question.part(1));
+    let (Some(application), Some(api)) = (application, api) else {
         return false;
     };
     application.grant(api.id).is_some_and(|grant| {
-        let mut scopes = question.scopes.iter();
+        let mut scopes = question.part(2).split(' ');
         scopes.all(|scope| {
             let found = index.scope(scope);
             found.is_some_and(|(_, bit)| grant.scopes.contains(bit))
@@ -60,14 +72,13 @@ fn lookup(index: &Index, question: &Question) -> bool {
 }
 
 fn authorized(index: &Index, question: &Question) -> bool {
-    let resources = [question.identifier.as_str()];
+    let resources = [question.part(1)];
     let ask = Ask {
-        scope: Some(&question.scope),
+        scope: Some(question.part(2)),
         resources: &resources,
         ..Ask::default()
     };
-    let id = question.client_id.parse().expect("an id");
-    authorize(index, id, ask).is_ok()
+    authorize(index, question.application(), ask).is_ok()
 }
 
 /// Asks every question some times: processor time of each on average, and how long each took on
@@ -90,6 +101,7 @@ fn ask(
     let mut each: Vec<u64> = questions
         .iter()
         .map(|question| {
+            black_box(question.part(2).len());
             let began = wall();
             assert!(black_box(ask(&published.load(), question)));
             wall() - began

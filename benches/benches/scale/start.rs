@@ -52,13 +52,22 @@ pub fn child(data_dir: &Path) -> Value {
     let (took, used) = (wall() - began, process_cpu() - cpu);
     let (resident, peak) = memory();
     let index = app.index();
+    let from_snapshot = app.snapshots.last();
+    // As the maintenance does, some seconds after a start.
+    let cpu = process_cpu();
+    let due = app.snapshots.is_due(&app.ledger);
+    let written = due.then(|| app.snapshots.write(&app.ledger).expect("a snapshot"));
+    let writing = process_cpu() - cpu;
     json!({
         "applications": index.application_count(),
         "events": index.next_position().0,
+        "events_from_snapshot": from_snapshot,
         "wall_ms": took / 1_000_000,
         "cpu_ms": used / 1_000_000,
         "resident_mb": resident / 1_000_000,
         "peak_mb": peak / 1_000_000,
+        "snapshot_written_bytes": written,
+        "snapshot_cpu_ms": writing / 1_000_000,
     })
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `apply` cannot fail and holds no rules: whatever it could object to was `decide`'s job.
 
+mod names;
 mod snapshot;
 
 pub use snapshot::{RestoreError, Restoring, SNAPSHOT_FORMAT, SnapshotLine};
@@ -16,6 +17,7 @@ use crate::{
     TrustedIssuer, limits,
 };
 use imbl::{OrdMap, OrdSet};
+use names::Names;
 use serde::{Deserialize, Serialize};
 use std::ops;
 use std::sync::Arc;
@@ -31,8 +33,8 @@ pub struct Index {
     last_at: Millis,
     settings: Arc<Settings>,
     apis: OrdMap<ApiId, Arc<ApiResource>>,
-    identifiers: OrdMap<Identifier, ApiId>,
-    scopes: OrdMap<ScopeName, (ApiId, u16)>,
+    identifiers: Names<Identifier, ApiId>,
+    scopes: Names<ScopeName, (ApiId, u16)>,
     /// The API resource of each type of authorization details.
     details_types: OrdMap<DetailsTypeName, ApiId>,
     management: Option<ApiId>,
@@ -590,7 +592,7 @@ impl Index {
                 }
             }),
             Event::ScopeRemoved(e) => {
-                self.scopes.remove(&e.name);
+                self.scopes.remove(e.name.as_str());
                 self.edit_api(e.api, position, |api| {
                     for slot in &mut api.slots {
                         if slot.as_ref().is_some_and(|scope| scope.name == e.name) {
@@ -953,13 +955,13 @@ impl Index {
 
     fn remove_api(&mut self, id: ApiId) {
         if let Some(api) = self.apis.remove(&id) {
-            self.identifiers.remove(&api.identifier);
+            self.identifiers.remove(api.identifier.as_str());
             self.bound.remove(&PolicyTarget::ApiResource(id));
             for details_type in &api.details_types {
                 self.details_types.remove(&details_type.name);
             }
             for (_, scope) in api.scopes() {
-                self.scopes.remove(&scope.name);
+                self.scopes.remove(scope.name.as_str());
             }
         }
     }

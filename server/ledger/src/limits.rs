@@ -26,9 +26,9 @@ pub const CONFLICT_RETRIES: usize = 64;
 pub const PAST_KEPT: usize = 4;
 /// Every how many events a replay reports its progress.
 pub const PROGRESS_EVERY: u64 = 65_536;
-/// How many events the log grows by, at least, before another snapshot is written: about a second of
-/// a start.
-pub const SNAPSHOT_EVERY: u64 = 500_000;
+/// How many events the log grows by, at least, before another snapshot is written: about a tenth of a
+/// second of a start.
+pub const SNAPSHOT_EVERY: u64 = 50_000;
 /// How much of a snapshot an application is taken for, when it is asked whether there is room: twice
 /// what one with a secret and five grants takes.
 pub const SNAPSHOT_BYTES_PER_APPLICATION: u64 = 1024;

@@ -13,7 +13,7 @@ mod quotas;
 mod registration;
 mod workloads;
 
-use crate::testing::{Answer, ISSUER, Job, TestServer};
+use crate::testing::{Answer, ISSUER, Job, TestServer, blocking};
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 use base64::Engine;
@@ -784,7 +784,11 @@ async fn after_a_restart_tokens_and_revocations_are_as_before() {
     ];
     server.post("/oauth2/revoke", &form).await;
     let before = server.app.index();
+    // The next start reads this, and knows of the revocation by it.
+    let write = || server.app.snapshots.write(&server.app.ledger);
+    blocking(write).expect("a snapshot");
     let server = server.restart();
+    assert_eq!(server.app.snapshots.last(), before.next_position().0);
     assert!(server.app.validate_token(&kept).is_ok());
     assert!(server.app.validate_token(&cut).is_err());
     let as_of = server
