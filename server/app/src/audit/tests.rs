@@ -151,7 +151,7 @@ fn the_digest_of_an_index_is_of_the_digests_of_credentials_too() {
             registration.digest = CredentialDigest(digest(own));
         }
         log.run(&registrant(token), command);
-        super::index_digest(&log.index)
+        index_digest(&log.index)
     };
     assert_eq!(with(1, 2), with(1, 2));
     assert_ne!(with(1, 2), with(3, 2));

@@ -380,8 +380,10 @@ fn a_secret_is_rotated_and_the_older_one_works_until_the_overlap_is_over() {
 
 #[test]
 fn applications_register_themselves_by_a_token_that_is_shown_once() {
+    fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["initial-access-token", "create", "CI"], more].concat()
+    }
     let (server, job) = with_job();
-    let create = |more: &[&str]| [&["initial-access-token", "create", "CI"], more].concat();
     let api = ["api-resource", "create", "https://a.example", "--name", "A"];
     server.says(&api);
     let made = server.json(&create(&[
