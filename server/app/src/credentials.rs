@@ -3,8 +3,9 @@
 //!
 //! A secret is `writ_`, 43 base64url characters of 256 random bits, and a checksum of six base62
 //! characters. The prefix and the checksum are for scanners that look for leaked secrets: they
-//! find ours and nothing else. `writ_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}` matches one. An initial access
-//! token begins with `writ_iat_` and a registration access token with `writ_rat_`. Guessing 256 bits is hopeless, so SHA-256 is the right digest: a slow one would buy nothing and cost
+//! find ours and nothing else. `writ_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}` matches one. An initial
+//! access token begins with `writ_iat_` and a registration access token with `writ_rat_`. Guessing
+//! 256 bits is hopeless, so SHA-256 is the right digest: a slow one would buy nothing and cost
 //! milliseconds for each token.
 
 use std::fmt;

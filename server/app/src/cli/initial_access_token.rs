@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use ureq::http::Method;
 use writ::clock::{Clock, SystemClock};
-use writ_api::NewInitialAccessToken;
-use writ_api::{BoundGrant, CreateInitialAccessToken, InitialAccessToken as Entity};
+use writ_api::{
+    BoundGrant, CreateInitialAccessToken, InitialAccessToken as Entity, NewInitialAccessToken,
+};
 
 use super::output::{Details, Out, detail, details, parse};
 use super::remote::{Call, Change, Client, Connection, Creation, Listing, Read};

@@ -1,3 +1,5 @@
+//! The client of the load program, against answers that are whole, cut off and wrong.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use std::net::TcpListener;
