@@ -1,3 +1,5 @@
+//! A snapshot and what came later are the log, and whatever is not that snapshot is not believed.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::engine::{Engine, Entry};
