@@ -95,19 +95,14 @@ pub(in crate::issue) enum Proof {
 }
 
 impl Proof {
-    /// As the record of an issuance has it.
-    pub fn recorded(&self, method: AuthenticationMethod) -> Credential {
-        let (id, token) = match self {
-            Self::Secret(id) => (id.to_string(), None),
+    /// What the credential is called: in records and where its use is counted.
+    fn credential_id(&self) -> String {
+        match self {
+            Self::Secret(id) => id.to_string(),
             Self::Key { thumbprint, .. } | Self::Certificate(thumbprint) => {
-                (URL_SAFE_NO_PAD.encode(thumbprint), None)
+                URL_SAFE_NO_PAD.encode(thumbprint)
             }
-            Self::Token { rule, token, .. } => (rule.to_string(), Some(token.clone())),
-        };
-        Credential {
-            method: method.as_str().into(),
-            id: id.into(),
-            token,
+            Self::Token { rule, .. } => rule.to_string(),
         }
     }
 
@@ -158,6 +153,15 @@ impl AuthenticatedApplication {
         &self.proof
     }
 
+    /// The same as the record of an issuance has it.
+    pub(in crate::issue) fn credential(&self) -> Credential {
+        Credential {
+            method: self.method.as_str().into(),
+            id: self.proof.credential_id().into(),
+            token: self.foreign_token().cloned(),
+        }
+    }
+
     /// The method by which it authenticated.
     #[must_use]
     pub fn method(&self) -> AuthenticationMethod {
@@ -174,8 +178,8 @@ impl AuthenticatedApplication {
 
     /// Counts the use of its credential: once a request.
     pub fn used(&self, app: &App) {
-        let credential = self.proof.recorded(self.method);
-        app.usage.used(self.id(), &credential.id, app.now());
+        let credential = self.proof.credential_id();
+        app.usage.used(self.id(), &credential, app.now());
     }
 
     /// What it presented and must not present again.

@@ -99,7 +99,6 @@ pub async fn record(
         Outcome::Granted,
     );
     let record = IssuanceRecord {
-        details_types: Vec::new(),
         authorization_details: fitting(request),
         exchanged: exchanged(signed.exchange.as_ref()),
         granted: signed.granted().to_vec(),
@@ -161,11 +160,13 @@ pub(super) async fn refused(
     // Policies are asked about details that fit, and nobody else is.
     let record = match judged {
         Some(judged) => IssuanceRecord {
-            details_types: Vec::new(),
             authorization_details: fitting(request),
             ..with_judged(blank, judged)
         },
-        None => blank,
+        None => IssuanceRecord {
+            details_types: asked_types(request),
+            ..blank
+        },
     };
     Ok(app
         .issuances
@@ -212,7 +213,7 @@ fn blank(
         application: application.id(),
         grant_type: request.grant_type.recorded(),
         exchanged: None,
-        credential: application.proof().recorded(application.method()),
+        credential: application.credential(),
         as_of,
         asked: request
             .ask
@@ -231,13 +232,7 @@ fn blank(
             .take(LISTED)
             .map(|resource| kept::<Identifier>(resource))
             .collect(),
-        details_types: request
-            .ask
-            .details
-            .iter()
-            .take(LISTED)
-            .map(|name| kept::<DetailsTypeName>(name))
-            .collect(),
+        details_types: Vec::new(),
         authorization_details: Vec::new(),
         held: held(&request.holds()),
         address: keeps_address.then(|| request.source.to_string().into()),
@@ -256,6 +251,12 @@ fn blank(
 
 fn exchanged(exchange: Option<&Exchange>) -> Option<ExchangedToken> {
     exchange.map(|exchange| exchange.token.clone())
+}
+
+/// The types of the authorization details that were asked for and are not known to fit.
+fn asked_types(request: &Request<'_>) -> Vec<Box<str>> {
+    let names = request.ask.details.iter().take(LISTED);
+    names.map(|name| kept::<DetailsTypeName>(name)).collect()
 }
 
 /// The authorization details of a request, known to fit their types.
