@@ -116,8 +116,42 @@ pub struct Certificate {
     key: PathBuf,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
-    /// The digest of what the files held when they were last looked at, good or bad.
-    seen: Mutex<[u8; 32]>,
+    seen: Seen,
+}
+
+/// The digest of what files held when they were last looked at, good or bad.
+#[derive(Debug)]
+pub(crate) struct Seen(Mutex<[u8; 32]>);
+
+impl Seen {
+    /// What they hold now.
+    pub(crate) fn new(digest: [u8; 32]) -> Self {
+        Self(Mutex::new(digest))
+    }
+
+    /// Looks at the files and has what is new in them taken; says whether something was. What cannot
+    /// be read or taken is reported once: the next look reports it only if the files have changed
+    /// again. One look at a time, so that what is older never replaces what is newer.
+    ///
+    /// # Errors
+    /// The files have changed and cannot be used.
+    pub(crate) fn reload<T, E>(
+        &self,
+        read: impl FnOnce() -> Result<T, E>,
+        digest: impl FnOnce(&T) -> [u8; 32],
+        take: impl FnOnce(T) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The contents are compared: a time stamp can be too coarse, or be kept by a copy.
+        let held = read();
+        let digest = held.as_ref().map_or([0; 32], digest);
+        if *seen == digest {
+            return Ok(false);
+        }
+        *seen = digest;
+        take(held?)?;
+        Ok(true)
+    }
 }
 
 impl Certificate {
@@ -134,7 +168,7 @@ impl Certificate {
             key: key.to_owned(),
             provider,
             current: ArcSwap::from_pointee(current),
-            seen: Mutex::new(files.digest()),
+            seen: Seen::new(files.digest()),
         }))
     }
 
@@ -145,19 +179,12 @@ impl Certificate {
     /// # Errors
     /// The files have changed and cannot be used.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // The contents are compared: a time stamp can be too coarse, or be kept by a copy.
-        let (digest, files) = match Files::read(&self.cert, &self.key) {
-            Ok(files) => (files.digest(), Ok(files)),
-            Err(error) => ([0; 32], Err(error)),
-        };
-        if *seen == digest {
-            return Ok(false);
-        }
-        *seen = digest;
-        let fresh = files?.parse(&self.cert, &self.key, &self.provider)?;
-        self.current.store(Arc::new(fresh));
-        Ok(true)
+        let read = || Files::read(&self.cert, &self.key);
+        self.seen.reload(read, Files::digest, |files| {
+            let fresh = files.parse(&self.cert, &self.key, &self.provider)?;
+            self.current.store(Arc::new(fresh));
+            Ok(())
+        })
     }
 
     /// Looks at the files again and again until the answer is dropped.

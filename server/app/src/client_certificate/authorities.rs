@@ -2,6 +2,7 @@
 //! are read again when they change.
 
 use super::{CertificateFault, ClientCertificate};
+use crate::tls::Seen;
 use arc_swap::ArcSwapOption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -10,7 +11,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, crypto};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, fs, io};
 use writ_core::Millis;
@@ -19,8 +20,7 @@ use writ_core::Millis;
 pub struct ClientAuthorities {
     files: Option<Files>,
     current: ArcSwapOption<Arc<dyn ClientCertVerifier>>,
-    /// The digest of what the files held when they were last looked at, good or bad.
-    seen: Mutex<[u8; 32]>,
+    seen: Seen,
 }
 
 impl fmt::Debug for ClientAuthorities {
@@ -75,7 +75,7 @@ impl ClientAuthorities {
         Ok(Self {
             files,
             current: ArcSwapOption::new(current),
-            seen: Mutex::new(seen),
+            seen: Seen::new(seen),
         })
     }
 
@@ -88,18 +88,14 @@ impl ClientAuthorities {
         let Some(files) = &self.files else {
             return Ok(false);
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (digest, held) = match files.read() {
-            Ok(held) => (held.digest(), Ok(held)),
-            Err(error) => ([0; 32], Err(error)),
-        };
-        if *seen == digest {
-            return Ok(false);
-        }
-        *seen = digest;
-        let fresh = files.parse(&held?)?;
-        self.current.store(Some(Arc::new(fresh)));
-        Ok(true)
+        self.seen.reload(
+            || files.read(),
+            Held::digest,
+            |held| {
+                self.current.store(Some(Arc::new(files.parse(&held)?)));
+                Ok(())
+            },
+        )
     }
 
     /// Whether one of them vouches for a certificate now, as that of a client (RFC 5280 §6,
