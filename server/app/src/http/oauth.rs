@@ -9,7 +9,7 @@ use crate::issue::{
     AuthenticatedApplication, Caller, IssueError, PresentedCredentials, Spent, authenticate,
 };
 use crate::telemetry::TraceContext;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpMessage, HttpRequest};
 use writ_core::{AuthenticationMethod, Index};
@@ -38,12 +38,14 @@ pub async fn body(request: &HttpRequest, payload: Payload) -> Result<Bytes, OAut
 /// # Errors
 /// When it is not one; see [`FormError`].
 pub fn form<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Form<'a>, OAuthError> {
+    Ok(Form::parse(content_type(headers), body)?)
+}
+
+/// The content type; none where there are several.
+pub fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     let mut types = headers.get_all(CONTENT_TYPE);
-    let content_type = types.next().filter(|_| types.next().is_none());
-    Ok(Form::parse(
-        content_type.map(|value| value.as_bytes()),
-        body,
-    )?)
+    let one = types.next().filter(|_| types.next().is_none());
+    one.map(HeaderValue::as_bytes)
 }
 
 /// The `Authorization` header, read once so that credentials can borrow from it.

@@ -66,16 +66,10 @@ impl OAuthError {
     /// An error.
     #[must_use]
     pub fn new(status: StatusCode, code: TokenErrorCode, description: &str) -> Self {
-        // RFC 6749 §5.2 allows printable ASCII but quote and backslash, and nothing else.
-        let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
-        let description = description
-            .chars()
-            .map(|c| if fits(c) { c } else { '?' })
-            .collect();
         Self {
             status,
             code,
-            description,
+            description: printable(description),
             retry_after: None,
             nonce: None,
             beside_token: false,
@@ -130,6 +124,14 @@ impl OAuthError {
             error_description: &self.description,
         })
     }
+}
+
+/// A text as an `error_description`: RFC 6749 §5.2 allows printable ASCII but quote and backslash, and
+/// nothing else.
+pub(super) fn printable(text: &str) -> String {
+    let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+    let chars = text.chars();
+    chars.map(|c| if fits(c) { c } else { '?' }).collect()
 }
 
 impl From<DetailsFault> for OAuthError {

@@ -2,7 +2,7 @@
 //! `/oauth2/register/{client_id}` (RFC 7592): it reads, changes and removes that by its
 //! registration access token. There is neither until an administrator makes a token.
 
-use super::oauth::{Authorization, authorization, request_id};
+use super::oauth::{Authorization, authorization, content_type, request_id};
 use super::registration_error::RegistrationError as Error;
 use super::request::source;
 use crate::admin::is_json;
@@ -12,7 +12,7 @@ use crate::form::{FORM_BYTES_MAX, TokenScheme};
 use crate::issue::{FailureReason, registration_failed};
 use crate::registration::{self, Asked, MetadataFault, Shown};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use std::sync::Arc;
@@ -204,9 +204,7 @@ fn bearer(request: &HttpRequest) -> Result<String, Error> {
 
 /// The client metadata of a request.
 async fn metadata(request: &HttpRequest, payload: Payload) -> Result<Asked, Error> {
-    let mut types = request.headers().get_all(CONTENT_TYPE);
-    let declared = types.next().filter(|_| types.next().is_none());
-    if !declared.map(HeaderValue::as_bytes).is_some_and(is_json) {
+    if !content_type(request.headers()).is_some_and(is_json) {
         let detail = "the content type must be application/json";
         return Err(Error::Request(detail.to_owned()));
     }

@@ -1,6 +1,7 @@
 //! Errors of dynamic client registration, with their statuses: RFC 7591 §3.2.2, RFC 7592 §2, and
 //! RFC 6750 §3 for the tokens that let in.
 
+use super::oauth_error::printable;
 use super::problem;
 use crate::app::ExecuteError;
 use crate::registration::MetadataFault;
@@ -146,8 +147,6 @@ impl RegistrationError {
             _ => {}
         }
         // RFC 7591 §3.2.2: ASCII; as strict as RFC 6749 §5.2.
-        let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
-        let chars = detail.chars().map(|c| if fits(c) { c } else { '?' });
-        response.json(json!({ "error": code, "error_description": chars.collect::<String>() }))
+        response.json(json!({ "error": code, "error_description": printable(&detail) }))
     }
 }
