@@ -14,7 +14,7 @@ pub const LOG_ID: LogId = LogId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
 /// When it begins.
 const BEGIN: u64 = 1_772_528_400_000;
 
-fn parse<T: std::str::FromStr>(text: &str) -> T {
+pub(crate) fn parse<T: std::str::FromStr>(text: &str) -> T {
     match text.parse() {
         Ok(value) => value,
         Err(_) => panic!("{text} is well formed"),
@@ -93,15 +93,10 @@ fn event(position: u64) -> Event {
     }
 }
 
-/// The stored bytes of the event at a position.
-///
-/// # Panics
-/// Never: it is small.
-#[must_use]
-pub fn stored(position: u64) -> Vec<u8> {
-    let at = Millis(BEGIN + position);
-    let id = u128::from(at.0) << 80 | 7 << 76 | 2 << 62 | u128::from(position);
-    let recorded = Recorded {
+/// An event as it is recorded: it has no other of its millisecond with the same number.
+pub(crate) fn recorded(position: u64, at: Millis, number: u64, event: Event) -> Recorded {
+    let id = u128::from(at.0) << 80 | 7 << 76 | 2 << 62 | u128::from(number);
+    Recorded {
         position: Position(position),
         id: EventId(id),
         at,
@@ -113,8 +108,18 @@ pub fn stored(position: u64) -> Vec<u8> {
         reason: None,
         correlation: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         cause: None,
-        event: event(position),
-    };
+        event,
+    }
+}
+
+/// The stored bytes of the event at a position.
+///
+/// # Panics
+/// Never: it is small.
+#[must_use]
+pub fn stored(position: u64) -> Vec<u8> {
+    let at = Millis(BEGIN + position);
+    let recorded = recorded(position, at, position, event(position));
     codec::encode(&recorded).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,10 +1,11 @@
 //! A server as large as anybody's: two hundred API resources of twenty scopes, and applications with
 //! a secret and five grants of four scopes each. Events only, made without deciding anything.
 
+use crate::log::{parse, recorded};
 use writ_core::{
-    Actor, ApiId, ApiResourceCreated, ApplicationCreated, ApplicationId, ApplicationSecretAdded,
-    CommandId, Event, EventId, GrantAdded, GrantMode, Index, Labels, Millis, Position, Recorded,
-    Scope, ScopeName, SecretId, TokenProfile, TokenSettings, codec,
+    ApiId, ApiResourceCreated, ApplicationCreated, ApplicationId, ApplicationSecretAdded, Event,
+    GrantAdded, GrantMode, Index, Labels, Millis, Recorded, Scope, ScopeName, SecretId,
+    TokenProfile, TokenSettings, codec,
 };
 use writ_ledger::Engine;
 use writ_ledger::engine::Entry;
@@ -29,13 +30,6 @@ pub struct Population {
     begin: u64,
     at: u64,
     first_api: u32,
-}
-
-fn parse<T: std::str::FromStr>(text: &str) -> T {
-    match text.parse() {
-        Ok(value) => value,
-        Err(_) => panic!("{text} is well formed"),
-    }
 }
 
 /// Numbers that are spread out, one for each number.
@@ -111,21 +105,7 @@ impl Population {
         };
         // An application in each millisecond, so that its id is of its own.
         let at = Millis(self.at + number.saturating_sub(u64::from(APIS)) / EVENTS);
-        let id = u128::from(at.0) << 80 | 7 << 76 | 2 << 62 | u128::from(number);
-        Recorded {
-            position: Position(self.begin + number),
-            id: EventId(id),
-            at,
-            actor: Actor::operator("bench"),
-            command: CommandId(id ^ 1 << 40),
-            sequence: 0,
-            of: 1,
-            idempotency: None,
-            reason: None,
-            correlation: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
-            cause: None,
-            event,
-        }
+        recorded(self.begin + number, at, number, event)
     }
 
     fn api_created(&self, api: u32) -> Event {
