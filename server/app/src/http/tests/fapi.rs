@@ -194,6 +194,17 @@ impl World {
         self.server.send(request).await
     }
 
+    /// Whether a proof with these claims is good.
+    async fn proof_is_taken(&self, client: &Client, claims: &Value, good: bool) {
+        let proof = client.proof.sign(&client.proof.proof_header(), claims);
+        let asked = self.asked(Way::KeyAndDpop, client).header("dpop", &proof);
+        let answer = self.send(asked).await;
+        match good {
+            true => assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json()),
+            false => drop(refused(&answer, 400, "invalid_dpop_proof")),
+        }
+    }
+
     pub(super) async fn granted(&self, asked: Asked) -> Value {
         let answer = self.send(asked).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json());
@@ -282,13 +293,7 @@ async fn fapi2_security_profile_final_check_dpop_proof_nbf_exp() {
         let mut claims = MintKey::proof_claims("POST", TOKEN, world.now(), None, None);
         claims["nbf"] = nbf.into();
         claims["exp"] = exp.into();
-        let proof = client.proof.sign(&client.proof.proof_header(), &claims);
-        let asked = world.asked(Way::KeyAndDpop, client).header("dpop", &proof);
-        let answer = world.send(asked).await;
-        match good {
-            true => assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json()),
-            false => drop(refused(&answer, 400, "invalid_dpop_proof")),
-        }
+        world.proof_is_taken(client, &claims, good).await;
     }
 }
 
@@ -391,13 +396,7 @@ async fn iat_moved(seconds: i64, good: bool) {
     let client = &world.clients[0];
     let mut claims = MintKey::proof_claims("POST", TOKEN, world.now(), None, None);
     claims["iat"] = (claims["iat"].as_i64().unwrap() + seconds).into();
-    let proof = client.proof.sign(&client.proof.proof_header(), &claims);
-    let asked = world.asked(Way::KeyAndDpop, client).header("dpop", &proof);
-    let answer = world.send(asked).await;
-    match good {
-        true => assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json()),
-        false => drop(refused(&answer, 400, "invalid_dpop_proof")),
-    }
+    world.proof_is_taken(client, &claims, good).await;
 }
 
 /// And at a resource: see `resources`.
