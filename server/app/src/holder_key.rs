@@ -4,6 +4,7 @@
 
 use crate::clock::{Random, SystemRandom};
 use crate::keys::{KeyFault, SignFault, Signer, generate};
+use crate::token::{compact, encode_as};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -121,11 +122,6 @@ impl HolderKey {
         issuer: &str,
         now: Millis,
     ) -> Result<String, SignFault> {
-        let header = json!({
-            "typ": "client-authentication+jwt",
-            "alg": self.signer.algorithm(),
-            "kid": self.signer.kid(),
-        });
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
@@ -134,7 +130,7 @@ impl HolderKey {
             "exp": now.seconds() + ASSERTION_SECONDS,
             "jti": jti(),
         });
-        self.jws(&header, &claims)
+        encode_as(&self.signer, "client-authentication+jwt", &claims)
     }
 
     /// A proof that a request comes from who holds the key (RFC 9449 §4.2): `htu` is its address
@@ -162,18 +158,8 @@ impl HolderKey {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
-        self.jws(&header, &claims)
-    }
-
-    /// A JWS in compact form (RFC 7515 §3.1).
-    fn jws(&self, header: &Value, claims: &Value) -> Result<String, SignFault> {
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let mut text = format!("{}.{}", part(header), part(claims));
-        let mut signature = Vec::new();
-        self.signer.sign(text.as_bytes(), &mut signature)?;
-        text.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
-        Ok(text)
+        let (header, claims) = (header.to_string(), claims.to_string());
+        compact(&self.signer, &header, claims.as_bytes())
     }
 }
 
