@@ -15,7 +15,7 @@ use writ_api::{
     TokenSettings,
 };
 
-use super::credentials::{Credentials, SecretFile};
+use super::credentials::{Credentials, SecretFile, of_application};
 use super::output::{Details, Out, clean, detail, details, lifetime, parse, yes};
 use super::policy::verdict;
 use super::remote::{Call, Change, Client, Connection, Creation, Listing, Read, Removal};
@@ -673,14 +673,9 @@ impl Made {
         };
         let stored = match file {
             Some(mut file) => {
-                let own = client.credentials();
                 file.fill(&Credentials {
-                    token_endpoint: own.token_endpoint.clone(),
-                    client_id: application.clone(),
                     client_secret: Some(secret.clone()),
-                    private_key: None,
-                    scope: None,
-                    ca: own.ca.clone(),
+                    ..of_application(client.credentials(), &application)
                 })?;
                 Some(file.path().display().to_string())
             }

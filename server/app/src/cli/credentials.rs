@@ -38,6 +38,18 @@ pub fn issuer(credentials: &Credentials) -> Option<&str> {
     credentials.token_endpoint.strip_suffix(TOKEN_PATH)
 }
 
+/// Those of another application at the same server, but for what proves it.
+pub fn of_application(own: &Credentials, application: &str) -> Credentials {
+    Credentials {
+        token_endpoint: own.token_endpoint.clone(),
+        client_id: application.to_owned(),
+        client_secret: None,
+        private_key: None,
+        scope: None,
+        ca: own.ca.clone(),
+    }
+}
+
 /// A new file for credentials. It is made before there is a secret to write, so that a secret that
 /// is shown only once is not lost to a typing error; it disappears unless it is filled.
 pub struct SecretFile {

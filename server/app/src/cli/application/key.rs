@@ -10,7 +10,7 @@ use writ::holder_key::{HolderKey, PrivateKeyText};
 use writ_api::{Authentication, CredentialUse, JwkSet};
 
 use super::super::Failure;
-use super::super::credentials::{Credentials, SecretFile};
+use super::super::credentials::{Credentials, SecretFile, of_application};
 use super::super::output::Out;
 use super::super::remote::{Call, Change, Client, Listing};
 use super::current;
@@ -79,15 +79,10 @@ pub fn add(
     let segments = ["applications", application, "authentication"];
     let call = Call::change(Method::PUT, &segments, change).body(&value)?;
     client.send(call.if_version(now.version))?;
-    let own = client.credentials();
     let kid = text.kid.to_string();
     file.fill(&Credentials {
-        token_endpoint: own.token_endpoint.clone(),
-        client_id: application.to_owned(),
-        client_secret: None,
         private_key: Some(text),
-        scope: None,
-        ca: own.ca.clone(),
+        ..of_application(client.credentials(), application)
     })?;
     Ok(kid)
 }
