@@ -124,14 +124,6 @@ impl Usage {
         shard.get(&application).cloned().unwrap_or_default()
     }
 
-    /// The use of one credential, if there was one.
-    #[must_use]
-    pub fn of_credential(&self, application: ApplicationId, credential: &str) -> Option<Used> {
-        let shard = self.shard(application);
-        let mut known = shard.get(&application)?.iter();
-        known.find(|one| *one.credential == *credential).cloned()
-    }
-
     /// The secrets that are in use though they are superseded. What is said of one of them is not
     /// said again for an hour, nor before it was used again. Forgets applications that are gone.
     pub fn superseded(&self, index: &Index, now: Millis) -> Vec<Superseded> {
