@@ -21,6 +21,18 @@ pub(crate) fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
+/// An authority that another one vouches for, and below which there is none.
+pub(crate) fn between(
+    above: &CertifiedIssuer<'static, KeyPair>,
+) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Between");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), above).unwrap()
+}
+
 /// What a certificate of a job says, unless a test changes it.
 pub(crate) fn params() -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -197,12 +209,7 @@ fn rfc_8705_section_2_1_an_authority_vouches_for_clients_it_issued_for_and_now()
 #[test]
 fn rfc_5280_section_6_a_chain_leads_through_those_that_come_along() {
     let ours = authority("Ours");
-    let mut between = CertificateParams::new(Vec::new()).unwrap();
-    between
-        .distinguished_name
-        .push(DnType::CommonName, "Between");
-    between.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let between = CertifiedIssuer::signed_by(between, KeyPair::generate().unwrap(), &ours).unwrap();
+    let between = between(&ours);
     let (own, _) = issued(&params(), &between);
     let (now, trusted) = (at("2026-03-03T09:00:00Z"), trusting(&ours));
     let whole = vec![own.clone(), between.der().clone()];

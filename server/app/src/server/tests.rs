@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::client_certificate::tests::{authority, digest, issued, params, self_signed};
+use crate::client_certificate::tests::{authority, between, digest, issued, params, self_signed};
 use crate::clock::Clock;
 use crate::testing::TestServer;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{CertifiedIssuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -316,12 +316,7 @@ async fn rfc_8705_section_2_1_an_authority_vouches_for_the_name_of_an_applicatio
 #[actix_web::test]
 async fn rfc_9440_section_2_a_proxy_speaks_for_its_clients_and_not_for_itself() {
     let ours = authority("Ours");
-    let mut between = CertificateParams::new(Vec::new()).unwrap();
-    between
-        .distinguished_name
-        .push(DnType::CommonName, "Between");
-    between.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let between = CertifiedIssuer::signed_by(between, KeyPair::generate().unwrap(), &ours).unwrap();
+    let between = between(&ours);
     let (server, _) = trusting(&ours, &["127.0.0.1"]);
     let listening = Listening::new(server, true);
     let proxy = alone(self_signed(&params()));
