@@ -64,7 +64,7 @@ macro_rules! wide_id {
         $(#[$doc])*
         // Aligned as a word: as keys of a million applications they would take a third more.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(packed(8))]
+        #[repr(Rust, packed(8))]
         pub struct $name(pub u128);
 
         impl fmt::Display for $name {
@@ -104,7 +104,7 @@ wide_id!(
 
 /// The `jti` of a token (RFC 7519 §4.1.7): a UUIDv7, in the usual hyphenated form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(8))]
+#[repr(Rust, packed(8))]
 pub struct Jti(pub u128);
 
 impl Jti {

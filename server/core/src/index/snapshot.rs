@@ -245,7 +245,7 @@ impl Restoring {
                 index.administrators.insert(application.id);
             }
         }
-        index.applications = filled(applications);
+        index.applications = filled(&applications);
         Ok(index)
     }
 }
@@ -253,7 +253,7 @@ impl Restoring {
 /// A map whose nodes are full. One that is filled in the order of its keys splits each node in
 /// halves and never comes back to the first: so every second is put in first, and then the others
 /// into the room that is left.
-fn filled(applications: Vec<Arc<Application>>) -> OrdMap<ApplicationId, Arc<Application>> {
+fn filled(applications: &[Arc<Application>]) -> OrdMap<ApplicationId, Arc<Application>> {
     let mut map = OrdMap::new();
     for first in [0, 1] {
         for application in applications.iter().skip(first).step_by(2) {

@@ -114,7 +114,7 @@ fn authority(index: &Index, actor: &Actor) -> Option<ScopeBits> {
 fn potential(index: &Index, id: ApplicationId) -> ScopeBits {
     let app = index.application(id);
     app.and_then(|app| app.grant(MANAGEMENT))
-        .map(|grant| grant.scopes.clone())
+        .map(|grant| grant.scopes)
         .unwrap_or_default()
 }
 

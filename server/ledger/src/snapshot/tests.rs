@@ -171,7 +171,7 @@ fn one_of_another_server_version_or_history_is_ignored() {
     let text = String::from_utf8(good.clone()).unwrap();
     let other = text.replacen(&version(), "0.0.1+1.1", 1);
     let seal = other.rfind("{\"mac\":").unwrap();
-    let mac = hmac::sign(&snapshots.key, other[..seal].as_bytes());
+    let mac = hmac::sign(&snapshots.key, &other.as_bytes()[..seal]);
     let mut bytes = [0; 32];
     bytes.copy_from_slice(mac.as_ref());
     let seal = serde_json::to_string(&Seal { mac: bytes }).unwrap();
