@@ -310,6 +310,9 @@ pub struct Writer {
     on_commit: Option<Box<dyn Fn(Duration) + Send>>,
     queue: Receiver<Message>,
     leaves: LeafFile,
+    /// The version that was published before. It is let go when the next is, so that as a rule it is
+    /// this thread that frees it, and no reader that was about to finish a request.
+    retired: Arc<Index>,
     /// The position of the next event, told to followers. Dropped with the writer: they stop.
     head: watch::Sender<u64>,
     waiting: VecDeque<(Box<Submission>, Answer)>,
@@ -333,7 +336,7 @@ impl Writer {
         leaves: LeafFile,
     ) -> (Self, watch::Receiver<u64>) {
         let (head, follower) = watch::channel(shared.index.load().next_position().0);
-        let waiting = VecDeque::new();
+        let (waiting, retired) = (VecDeque::new(), shared.index.load_full());
         (
             Self {
                 shared,
@@ -342,6 +345,7 @@ impl Writer {
                 on_commit,
                 queue,
                 leaves,
+                retired,
                 head,
                 waiting,
             },
@@ -559,7 +563,7 @@ impl Writer {
         drop(tree);
         self.leaves.add(hashes);
         let published = Arc::new(index);
-        self.shared.index.store(Arc::clone(&published));
+        self.retired = self.shared.index.swap(Arc::clone(&published));
         self.head.send_replace(published.next_position().0);
         published
     }
