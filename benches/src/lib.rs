@@ -71,6 +71,15 @@ impl World {
     /// When the machine has no room for it.
     #[must_use]
     pub fn with(applications: usize) -> Self {
+        Self::in_sandbox(applications, SandboxConfig::default())
+    }
+
+    /// The same with policies that run otherwise than usual.
+    ///
+    /// # Panics
+    /// When the machine has no room for it.
+    #[must_use]
+    pub fn in_sandbox(applications: usize, sandbox: SandboxConfig) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let mut config = Config::default();
         config.data_dir = directory.path().join("data");
@@ -81,7 +90,7 @@ impl World {
             issuer: config.issuer.clone().expect("set above"),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
-            sandbox: SandboxConfig::default(),
+            sandbox,
         };
         let app = Data::new(bootstrap::open(&config, surroundings).expect("it opens"));
         let secret = Secret::generate(&SystemRandom);

@@ -1,6 +1,6 @@
-//! How many instructions does each stage of a request take? Callgrind counts them, so the answer is the
-//! same on a busy machine: two commits can be compared to a fraction of a percent. This program is its
-//! own subject: it starts itself under valgrind and reads what that wrote.
+//! How many instructions does each stage of a request take? Callgrind counts them, so a busy machine
+//! gives the same answer, and two commits can be compared. This program is its own subject: it starts
+//! itself under valgrind and reads what that wrote.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use writ_benches::World;
 use writ_benches::stages::{self, Meter};
+use writ_sandbox::SandboxConfig;
 
 /// How often each stage runs before it is counted: caches fill, lazy parts are made.
 const WARM: usize = 8;
 /// Applications in the index: making ten thousand under valgrind takes minutes, and a lookup among them
 /// only some steps more.
 const APPLICATIONS: usize = 200;
+/// Places for policies: valgrind has not enough address space for the usual number.
+const POOL: u32 = 4;
 
 #[derive(Parser, Debug)]
 #[command(
@@ -117,7 +120,12 @@ impl Cli {
             only: self.only.as_deref(),
             names: Vec::new(),
         };
-        stages::measure(&World::with(APPLICATIONS), &mut counted);
+        let sandbox = SandboxConfig {
+            pool: POOL,
+            ..SandboxConfig::default()
+        };
+        let world = World::in_sandbox(APPLICATIONS, sandbox);
+        stages::measure(&world, &mut counted);
         fs::write(names, serde_json::to_vec(&counted.names)?)?;
         Ok(())
     }

@@ -121,6 +121,23 @@ impl Subject {
         }
     }
 
+    /// The least of the rate of the same [without](Self::without) that DESIGN §9 allows.
+    pub fn goal_of_rate(self) -> Option<f64> {
+        match self {
+            Self::Mix(_) => Some(0.95),
+            Self::Token(token) if token.tls => Some(0.88),
+            _ => None,
+        }
+    }
+
+    /// The most that 99 of 100 answers may take by DESIGN §9, in milliseconds.
+    pub fn goal_p99_ms(self) -> Option<f64> {
+        match self {
+            Self::Mix(_) => Some(5.0),
+            _ => None,
+        }
+    }
+
     /// The most processor time of the server that DESIGN §9 allows, in microseconds.
     pub fn goal_us(self) -> Option<f64> {
         use Algorithm::{ES256, EdDSA, RS256};

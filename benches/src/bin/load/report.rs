@@ -132,17 +132,22 @@ impl Report {
                 continue;
             };
             let without = row.subject.without().map(|it| it.to_string());
-            let changes = row
-                .changes
-                .map(|it| format!(", with {it:.0} changes a second"));
             let _ = write!(
                 out,
-                "\n{}: {rate:.2} of the rate of {}, {:.2} of its time{}",
+                "\n{}: {rate:.2} of the rate of {}, {:.2} of its time",
                 row.name,
                 without.unwrap_or_default(),
                 row.of_without.unwrap_or(f64::NAN),
-                changes.unwrap_or_default()
             );
+            if let Some(goal) = row.subject.goal_of_rate() {
+                let _ = write!(out, "; goal {goal} of the rate");
+            }
+            if let Some(goal) = row.subject.goal_p99_ms() {
+                let _ = write!(out, ", p99 of {goal} ms");
+            }
+            if let Some(changes) = row.changes {
+                let _ = write!(out, "; {changes:.0} changes a second were made meanwhile");
+            }
         }
         for row in &self.rows {
             let bad: u64 = row.slices.iter().map(|slice| slice.bad).sum();
