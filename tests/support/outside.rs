@@ -186,7 +186,9 @@ fn installed(source: &Path, lock: &str, tool: &str, install: impl FnOnce(&Path))
     // directory that it has made itself.
     let built = program.parent().expect("a program is in a directory");
     let built = match built.ends_with("deps") {
-        true => built.parent().expect("deps is in the directory of a profile"),
+        true => built
+            .parent()
+            .expect("deps is in the directory of a profile"),
         false => built,
     };
     let parent = built.join("outside");
