@@ -44,6 +44,8 @@ const SEEN: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("seen");
 const FORGOTTEN: &str = "forgotten";
 /// Most expired rows that one commit takes away: more than it can add, so that they run out.
 const FORGOTTEN_PER_COMMIT: usize = 4_096;
+/// Most that is forgotten in memory when something is presented; some tens of microseconds.
+const FORGOTTEN_AT_A_TIME: usize = 128;
 /// Most rows that one commit adds.
 const WRITTEN_PER_COMMIT: usize = 2_048;
 /// Most that lives at a time, unless told otherwise: some 70 MB.
@@ -95,16 +97,22 @@ impl Seen {
         }
     }
 
-    /// Forgets what has expired.
+    /// Forgets what has expired, a bounded part of it at a time: whoever presents something after
+    /// an hour of silence does not wait until a million are forgotten. What is left is refused for
+    /// that long still, and goes faster than anything comes.
     fn advance(&mut self, now: u64) {
         self.now = self.now.max(now);
-        while let Some(second) = self.by_second.first_entry() {
+        for _ in 0..FORGOTTEN_AT_A_TIME {
+            let Some(mut second) = self.by_second.first_entry() else {
+                break;
+            };
             // The whole second must be over.
             if second.key().saturating_add(1).saturating_mul(1000) > self.now {
                 break;
             }
-            for digest in second.remove() {
-                self.live.remove(&digest);
+            match second.get_mut().pop() {
+                Some(digest) => drop(self.live.remove(&digest)),
+                None => drop(second.remove()),
             }
         }
     }

@@ -68,6 +68,35 @@ fn a_full_store_takes_no_more_and_forgets_nothing_that_lives() {
 }
 
 #[test]
+fn what_expires_at_once_is_forgotten_in_bounded_steps_that_overtake_what_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = DataDir::create(&directory.path().join("data")).unwrap();
+    let many = 10 * FORGOTTEN_AT_A_TIME;
+    let store = open(&data, 0, many);
+    let numbers = 0..u64::try_from(many).unwrap();
+    for number in numbers.clone() {
+        drop(
+            store
+                .remember(&digest(number), Millis(1_000), Millis(0))
+                .unwrap(),
+        );
+    }
+    assert_eq!(
+        remember(&store, numbers.end, 1_000, 0),
+        Err(ReplayError::Overloaded(many))
+    );
+    // All have expired, and there is room at once.
+    let mut before = many;
+    for number in 1_000_000..1_000_012 {
+        assert_eq!(remember(&store, number, 9_000, 2_000), Ok(()));
+        let after = store.stats().entries;
+        assert!(before.saturating_sub(after) <= FORGOTTEN_AT_A_TIME);
+        before = after;
+    }
+    assert_eq!(before, 12, "only what lives is left");
+}
+
+#[test]
 fn of_many_that_present_the_same_one_wins() {
     let directory = TempDir::new().unwrap();
     let data = DataDir::create(&directory.path().join("d")).unwrap();
