@@ -386,23 +386,31 @@ impl App {
         }
     }
 
+    /// Why only a restart of this node helps, or nothing.
+    #[must_use]
+    pub fn broken(&self) -> Option<String> {
+        if let Some(cause) = self.ledger.fatal_cause() {
+            return Some(format!(
+                "the admin log is read-only until a restart: {cause}"
+            ));
+        }
+        // A disk that is nearly full stops tokens and not administration: that mends itself.
+        if !self.issuances.is_healthy() {
+            return Some("the issuance log is read-only until a restart".into());
+        }
+        self.once
+            .fatal_cause()
+            .map(|_| "the store of what counts once is read-only until a restart".into())
+    }
+
     /// Why this node should get no requests, or nothing.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
         if self.draining.load(Ordering::SeqCst) {
             return Some("stopping".into());
         }
-        if let Some(cause) = self.ledger.fatal_cause() {
-            return Some(format!(
-                "the admin log is read-only until a restart: {cause}"
-            ));
-        }
-        // A disk that is nearly full stops tokens and not administration: the node stays in.
-        if !self.issuances.is_healthy() {
-            return Some("the issuance log is read-only until a restart".into());
-        }
-        if self.once.fatal_cause().is_some() {
-            return Some("the store of what counts once is read-only until a restart".into());
+        if let Some(why) = self.broken() {
+            return Some(why);
         }
         let ring = self.keys.load();
         let missing = Algorithm::ALL

@@ -8,13 +8,9 @@ use actix_web::web::Data;
 
 /// Whether the process should live: false means that only a restart helps.
 pub async fn healthz(app: Data<App>) -> HttpResponse {
-    match app.ledger.fatal_cause() {
-        None if app.issuances.is_healthy() => text(StatusCode::OK, "ok\n"),
-        None => text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the issuance log is read-only\n",
-        ),
-        Some(cause) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{cause}\n")),
+    match app.broken() {
+        None => text(StatusCode::OK, "ok\n"),
+        Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
     }
 }
 
