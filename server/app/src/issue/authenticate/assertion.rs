@@ -124,8 +124,13 @@ async fn by_trust(
             }
         };
         let profile = application.profile(index.settings());
-        let Ok(verified) = verify(token, &keys, allowed(profile)) else {
-            continue;
+        let verified = match verify(token, &keys, allowed(profile)) {
+            Ok(verified) => verified,
+            Err(fault) => {
+                let application = application.id;
+                tracing::debug!(%application, issuer = %issuer.id, %fault, "a token is not its issuer's");
+                continue;
+            }
         };
         for rule in rules {
             match check_federated(&verified, issuer, rule, now) {
