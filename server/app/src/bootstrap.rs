@@ -473,6 +473,8 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
     };
     execute(&ledger, "start", CommandId(ids.next_id()), start)?;
     checkpoints.sign(&ledger)?;
+    let fetches = metrics.remote_keys();
+    let keys_of_others = KeysOfOthers::new(&config.outbound, Arc::clone(&clock), fetches);
     let app = App {
         issuer,
         ledger,
@@ -499,7 +501,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         failure_budget: FailureBudget::default(),
         usage: Usage::restore(&data.join(usage::FILE)),
         nonces: Nonces::new(&MasterKey::derive(master_key.expose(), "writ dpop nonce 1")),
-        keys_of_others: KeysOfOthers::new(&config.outbound, Arc::clone(&clock)),
+        keys_of_others,
         clock,
         ids,
         random,

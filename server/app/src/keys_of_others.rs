@@ -4,7 +4,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::jose::{ForeignKeys, KeySetFault};
 use crate::remote_keys::{
-    FetchError, Format, IssuerUri, KeysSource, KeysUri, Limits, Outbound, RemoteKeys, system_lookup,
+    Counters, FetchError, Format, IssuerUri, KeysSource, KeysUri, Limits, Outbound, RemoteKeys,
+    system_lookup,
 };
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ pub enum KeysFault {
 pub struct KeysOfOthers {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
+    counters: Counters,
     remote: OnceLock<Result<RemoteKeys<ForeignKeys>, Arc<str>>>,
 }
 
@@ -43,15 +45,16 @@ impl fmt::Debug for KeysOfOthers {
 }
 
 impl KeysOfOthers {
-    /// As a node is configured.
+    /// As a node is configured. Fetches are counted in `counters`.
     #[must_use]
-    pub fn new(outbound: &config::Outbound, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(outbound: &config::Outbound, clock: Arc<dyn Clock>, counters: Counters) -> Self {
         Self {
             outbound: Outbound {
                 allow: outbound.allow.clone(),
                 ca_file: outbound.ca_file.clone(),
             },
             clock,
+            counters,
             remote: OnceLock::new(),
         }
     }
@@ -119,8 +122,15 @@ impl KeysOfOthers {
             has_kid: ForeignKeys::has_kid,
         };
         let clock = Arc::clone(&self.clock);
-        let lookup = system_lookup();
-        RemoteKeys::new(&self.outbound, Limits::default(), clock, lookup, &format)
-            .map_err(|error| error.to_string().into())
+        let (limits, counters) = (Limits::default(), self.counters.clone());
+        RemoteKeys::new(
+            &self.outbound,
+            limits,
+            clock,
+            system_lookup(),
+            &format,
+            counters,
+        )
+        .map_err(|error| error.to_string().into())
     }
 }

@@ -131,7 +131,6 @@ pub struct RemoteKeys<T> {
     fetcher: Arc<Fetcher>,
     parse: Arc<Parse<T>>,
     has_kid: fn(&T, &str) -> bool,
-    counters: Counters,
 }
 
 type Parse<T> = dyn Fn(&[u8]) -> Result<T, FetchError> + Send + Sync;
@@ -147,8 +146,8 @@ impl<T: Send + Sync + 'static> RemoteKeys<T> {
         clock: Arc<dyn Clock>,
         lookup: Lookup,
         format: &Format<T, E>,
+        counters: Counters,
     ) -> Result<Self, RemoteKeysError> {
-        let counters = Counters::new();
         let bounds = |fresh_at_most| Bounds {
             uris: limits.uris,
             bytes: limits.bytes,
@@ -170,13 +169,12 @@ impl<T: Send + Sync + 'static> RemoteKeys<T> {
         let (parse, has_kid) = (format.parse, format.has_kid);
         let unusable = |error: E| FetchError::Unusable(Detail::of(&error));
         Ok(Self {
-            keys: Cache::new("keys", keys, clock, counters.clone()),
+            keys: Cache::new("keys", keys, clock, counters),
             issuers,
             pool: Pool::start("writ-fetch", size).map_err(RemoteKeysError::NoThread)?,
             fetcher: Arc::new(Fetcher::new(outbound, &limits, lookup)?),
             parse: Arc::new(move |document| parse(document).map_err(unusable)),
             has_kid,
-            counters,
         })
     }
 
@@ -214,12 +212,6 @@ impl<T: Send + Sync + 'static> RemoteKeys<T> {
         let fetch = move || metadata(&fetcher, &asked);
         self.have(&self.issuers, issuer.shared(), |_| true, fetch)
             .await
-    }
-
-    /// What is counted.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     async fn keys_at(&self, uri: &KeysUri, wanted: Option<&str>) -> Result<Arc<T>, FetchError> {

@@ -25,6 +25,7 @@ use writ_sandbox::Decision;
 use crate::clock::Random;
 use crate::config::LogFormat;
 use crate::issue::panel::Opinion;
+use crate::remote_keys;
 
 /// Logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -438,6 +439,7 @@ pub struct Metrics {
     witness_size: Family<WitnessLabels, Gauge>,
     witness_at: Family<WitnessLabels, Gauge>,
     witness_failures: Family<WitnessLabels, Counter>,
+    remote_keys: remote_keys::Counters,
 }
 
 /// What is counted of one witness.
@@ -618,6 +620,8 @@ impl Metrics {
             "Times that a witness was asked and has not signed",
             witness_failures.clone(),
         );
+        let remote_keys = remote_keys::Counters::new();
+        remote_keys.register(&mut registry);
         Self {
             registry,
             tokens_issued,
@@ -644,7 +648,14 @@ impl Metrics {
             witness_size,
             witness_at,
             witness_failures,
+            remote_keys,
         }
+    }
+
+    /// Those of fetching keys of others: what is counted in them is here.
+    #[must_use]
+    pub fn remote_keys(&self) -> remote_keys::Counters {
+        self.remote_keys.clone()
     }
 
     /// Those of a witness, by the name of its key.
