@@ -7,6 +7,7 @@
 //! administrators say, and policies judge by them).
 
 use crate::admin::{Failure, key_set, keys_uri, parse_json, registered_keys};
+use crate::client_certificate::DistinguishedName;
 use crate::issue::GrantType;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -178,10 +179,10 @@ fn method(given: Option<&str>) -> Result<AuthenticationMethod, MetadataFault> {
 
 /// At most one member, for `tls_client_auth` (RFC 8705 §2.1.2).
 fn certificate_subject(given: &Given) -> Result<Option<CertificateSubject>, MetadataFault> {
-    let dn = optional(
-        "tls_client_auth_subject_dn",
-        given.tls_client_auth_subject_dn.as_deref(),
-    )?;
+    let name = given.tls_client_auth_subject_dn.as_deref();
+    // One that is none would be compared with the names of certificates in vain.
+    let _: Option<DistinguishedName> = optional("tls_client_auth_subject_dn", name)?;
+    let dn = optional("tls_client_auth_subject_dn", name)?;
     let dns = optional(
         "tls_client_auth_san_dns",
         given.tls_client_auth_san_dns.as_deref(),

@@ -6,6 +6,7 @@ use super::change::change as execute;
 use super::read::index as read;
 use super::{Answer, Failure, Outcome, trusted_issuers};
 use crate::app::App;
+use crate::client_certificate::DistinguishedName;
 use crate::jose::ForeignKey;
 use crate::remote_keys::KeysUri;
 use base64::Engine;
@@ -151,7 +152,11 @@ pub(crate) fn keys_uri(member: &str, given: &str) -> Result<HttpsUri, Failure> {
 fn certificate_subject(asked: &api::CertificateSubject) -> Result<CertificateSubject, Failure> {
     let name = |kind: &str, given: &str| text(&format!("certificate_subject.{kind}"), given);
     Ok(match asked {
-        api::CertificateSubject::Dn(given) => CertificateSubject::Dn(name("dn", given)?),
+        api::CertificateSubject::Dn(given) => {
+            // One that is none would be compared with the names of certificates in vain.
+            let _: DistinguishedName = text("certificate_subject.dn", given)?;
+            CertificateSubject::Dn(name("dn", given)?)
+        }
         api::CertificateSubject::Dns(given) => CertificateSubject::Dns(name("dns", given)?),
         api::CertificateSubject::Uri(given) => CertificateSubject::Uri(name("uri", given)?),
         api::CertificateSubject::Ip(given) => {

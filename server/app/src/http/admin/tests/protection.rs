@@ -183,6 +183,11 @@ async fn what_a_method_needs_is_asked_for_now() {
             "subject.dn",
         ),
         (
+            with("certificate_subject", json!({ "dn": "job of Acme" })),
+            "value_invalid",
+            "subject.dn",
+        ),
+        (
             with("certificates", json!(["AB"])),
             "value_invalid",
             "certificates[0]",
