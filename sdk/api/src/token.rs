@@ -13,6 +13,9 @@ pub struct PreviewToken {
     /// As in a token request: identifiers of API resources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource: Vec<String>,
+    /// As in a token request: the objects of `authorization_details` (RFC 9396 §2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<serde_json::Value>,
     /// Facts about the request, such as `{"net.ip": "192.0.2.1"}`, for the policies that read them.
     /// What follows from the time is always there.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
@@ -35,6 +38,10 @@ pub struct TokenPreview {
     /// How long it would live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<u32>,
+    /// What the request must prove to hold, and what the token is bound to: `dpop` or `mtls`. The
+    /// preview takes it as proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_constraint: Option<String>,
     /// Asked scopes that would be left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<String>,

@@ -86,7 +86,7 @@ pub use authenticate::{
 };
 pub(crate) use authenticate::{FailureReason, registration_failed};
 pub use entitle::{Entitlement, Holds, entitle};
-pub use error::{IssueError, denial_code, is_by_rules, objection_code};
+pub use error::{IssueError, is_by_rules, objection_code};
 pub use exchange::{Exchange, PresentedExchange};
 pub use grant::GrantType;
 pub use judge::{Judged, NotPermitted, Permit, judge};

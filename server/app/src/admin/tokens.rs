@@ -8,9 +8,10 @@ use super::policies::policy_name;
 use super::read::{blocking, index as read};
 use super::{Answer, Failure, Outcome};
 use crate::app::App;
+use crate::authorization_details::AuthorizationDetails;
 use crate::issue::facts::{Fact, Facts};
 use crate::issue::panel::{self, Opinion, Question, Terms};
-use crate::issue::{GrantType, denial_code, objection_code};
+use crate::issue::{GrantType, IssueError, objection_code};
 use crate::telemetry::TokenErrorCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use writ_api as api;
 use writ_core::{
-    Ask, Command, Entitled, Index, Jti, ManagementScope, PolicyMode, ScopeName, authorize, limits,
+    ApplicationId, Ask, Binding, Binds, Command, Denial, Entitled, Index, Jti, ManagementScope,
+    PolicyMode, ScopeName, SenderConstraint, authorize, limits,
 };
 use writ_ledger::{ForeignToken, PolicyRecord, Verdict};
 
@@ -44,20 +46,30 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
     let index = read(&app, &call).await?;
     let application = find(&call, &index)?;
     let resources: Vec<&str> = asked.resource.iter().map(String::as_str).collect();
-    let ask = Ask {
-        scope: asked.scope.as_deref(),
-        resources: &resources,
-        ..Ask::default()
-    };
-    let entitled = match authorize(&index, application.id, ask) {
+    let scope = asked.scope.as_deref();
+    let entitled = details(&asked.authorization_details).and_then(|details| {
+        let entitled = entitle(
+            &app,
+            &index,
+            application.id,
+            scope,
+            &resources,
+            details.as_ref(),
+        )?;
+        Ok((entitled, details))
+    });
+    let (entitled, details) = match entitled {
         Ok(entitled) => entitled,
-        Err(denial) => {
-            let error = denial_code(&denial);
-            let preview = denied(&index, error, denial.to_string(), Vec::new());
+        Err(error) => {
+            let preview = denied(&index, error.code(), error.to_string(), Vec::new());
             return Answer::json(&preview).from(&index);
         }
     };
-    let opinions = hear(&app, &call, &index, &entitled, &asked.attributes).await?;
+    let facts = GivenFacts {
+        details: details.clone(),
+        ..GivenFacts::read(&asked.attributes)?
+    };
+    let opinions = hear(&app, &call, &index, &entitled, facts).await?;
     let (records, terms) = panel::conclude(&entitled, &opinions);
     // What policies say for auditors, and what shadows say at all, is not for everybody who may see
     // applications.
@@ -72,7 +84,7 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
         })
         .collect();
     let preview = match terms {
-        Ok(terms) => granted(&app, &index, &entitled, &terms, verdicts),
+        Ok(terms) => granted(&app, &index, &entitled, details, &terms, verdicts),
         Err(objection) => {
             let error = objection_code(&objection);
             denied(&index, error, objection.to_string(), verdicts)
@@ -81,15 +93,55 @@ pub(super) async fn preview(app: Arc<App>, call: Call) -> Outcome {
     Answer::json(&preview).from(&index)
 }
 
+fn details(objects: &[Value]) -> Result<Option<AuthorizationDetails>, IssueError> {
+    if objects.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(objects).unwrap_or_default();
+    Ok(Some(AuthorizationDetails::parse(&text)?))
+}
+
+/// What the application may have, whatever the token must be bound to: that is taken as proven.
+fn entitle(
+    app: &App,
+    index: &Index,
+    application: ApplicationId,
+    scope: Option<&str>,
+    resources: &[&str],
+    details: Option<&AuthorizationDetails>,
+) -> Result<Entitled, IssueError> {
+    let types = details.map(AuthorizationDetails::types).unwrap_or_default();
+    let with = |binds| {
+        let ask = Ask {
+            scope,
+            resources,
+            details: &types,
+            binds,
+        };
+        authorize(index, application, ask)
+    };
+    let entitled = match with(Binds::default()) {
+        Err(Denial::SenderUnconstrained { needed }) => with(Binds {
+            dpop: needed != SenderConstraint::Mtls,
+            certificate: needed == SenderConstraint::Mtls,
+        }),
+        settled => settled,
+    };
+    let entitled = entitled.map_err(IssueError::Denied)?;
+    if let Some(details) = details {
+        details.check(&entitled, &app.details_schemas)?;
+    }
+    Ok(entitled)
+}
+
 /// What the policies say, those of the past too.
 async fn hear(
     app: &Arc<App>,
     call: &Call,
     index: &Index,
     entitled: &Entitled,
-    attributes: &Map<String, Value>,
+    facts: GivenFacts,
 ) -> Result<Vec<Opinion>, Failure> {
-    let facts = GivenFacts::read(attributes)?;
     let at = match call.as_of {
         Some(AsOf::Time(time)) => time,
         Some(AsOf::Position(_)) => index.last_at(),
@@ -138,6 +190,7 @@ struct GivenFacts {
     user_agent: Option<String>,
     ip: Option<IpAddr>,
     client_cert: Option<[u8; 32]>,
+    details: Option<AuthorizationDetails>,
 }
 
 impl GivenFacts {
@@ -164,9 +217,10 @@ impl GivenFacts {
                 }
                 Some(Fact::AuthTokenIssuer) => facts.token().issuer = text.into(),
                 Some(Fact::AuthTokenSubject) => facts.token().subject = text.into(),
-                Some(Fact::RequestAuthorizationDetails | Fact::ExchangeActors) => {
-                    return Err(wrong("cannot be previewed"));
+                Some(Fact::RequestAuthorizationDetails) => {
+                    return Err(wrong("follows from the member authorization_details"));
                 }
+                Some(Fact::ExchangeActors) => return Err(wrong("cannot be previewed")),
                 Some(Fact::TimeDate | Fact::TimeHour | Fact::TimeMinute | Fact::TimeWeekday) => {
                     return Err(wrong(
                         "follows from the time: leave it out, or ask as of then",
@@ -194,7 +248,7 @@ impl GivenFacts {
             user_agent: self.user_agent.as_deref(),
             ip: self.ip,
             client_cert: self.client_cert,
-            authorization_details: None,
+            authorization_details: self.details.as_ref().map(AuthorizationDetails::json),
         }
     }
 }
@@ -234,6 +288,7 @@ fn granted(
     app: &App,
     index: &Index,
     entitled: &Entitled,
+    details: Option<AuthorizationDetails>,
     terms: &Terms,
     policies: Vec<api::PolicyVerdict>,
 ) -> api::TokenPreview {
@@ -258,6 +313,9 @@ fn granted(
     if !names.is_empty() {
         claims["scope"] = json!(names.join(" "));
     }
+    if let Some(details) = details {
+        claims["authorization_details"] = details.objects().into();
+    }
     for (name, value) in &terms.claims {
         claims[name] = value.clone();
     }
@@ -267,6 +325,10 @@ fn granted(
         header: Some(header),
         claims: Some(claims),
         lifetime_seconds: Some(terms.lifetime_seconds),
+        sender_constraint: entitled.binding.map(|binding| match binding {
+            Binding::Dpop => SenderConstraint::Dpop.as_str().to_owned(),
+            Binding::Mtls => SenderConstraint::Mtls.as_str().to_owned(),
+        }),
         dropped: entitled.dropped.iter().map(ToString::to_string).collect(),
         error: None,
         explanation: None,
@@ -286,6 +348,7 @@ fn denied(
         header: None,
         claims: None,
         lifetime_seconds: None,
+        sender_constraint: None,
         dropped: Vec::new(),
         error: Some(error.as_str().to_owned()),
         explanation: Some(explanation),

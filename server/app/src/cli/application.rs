@@ -269,6 +269,9 @@ to it (RFC 9449). Secrets and other keys go on working, except with --only. A ke
         /// The identifier of an API resource to ask for; may be repeated
         #[arg(long = "resource", value_name = "IDENTIFIER")]
         resources: Vec<String>,
+        /// The authorization details to ask for: a JSON array of objects with a `type`
+        #[arg(long, value_name = "JSON")]
+        authorization_details: Option<String>,
         /// A fact about the request, for the policies that read it; may be repeated. What follows
         /// from the time is always there
         #[arg(long = "attribute", value_name = "NAME=VALUE")]
@@ -544,15 +547,25 @@ impl Application {
                 application,
                 scope,
                 resources,
+                authorization_details,
                 attributes,
                 read,
             } => {
                 let resource = resources;
+                let authorization_details = match authorization_details {
+                    Some(text) => serde_json::from_str(&text).map_err(|error| {
+                        Failure::Usage(format!(
+                            "--authorization-details is not a JSON array of objects: {error}"
+                        ))
+                    })?,
+                    None => Vec::new(),
+                };
                 let attributes = by_name(&attributes, |given| Ok(given.value()))?;
                 let path = ["applications", &application, "token-preview"];
                 let call = Call::ask(&path, &read).body(&PreviewToken {
                     scope,
                     resource,
+                    authorization_details,
                     attributes,
                 })?;
                 client.show(out, call, describe_preview)
@@ -935,6 +948,7 @@ fn describe_preview(preview: TokenPreview) -> Details {
     );
     let seconds = preview.lifetime_seconds;
     lines.extend(seconds.map(|seconds| detail("lifetime", format!("{seconds} s"))));
+    lines.extend(preview.sender_constraint.map(|how| detail("bound by", how)));
     if !preview.dropped.is_empty() {
         lines.push(details("dropped", preview.dropped));
     }

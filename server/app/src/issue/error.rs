@@ -152,8 +152,7 @@ pub fn objection_code(objection: &Objection) -> TokenErrorCode {
 
 /// The `error` that a denial is on the wire (RFC 6749 §5.2, RFC 8707 §2, RFC 9396 §5,
 /// RFC 9449 §5).
-#[must_use]
-pub fn denial_code(denial: &Denial) -> TokenErrorCode {
+fn denial_code(denial: &Denial) -> TokenErrorCode {
     match denial {
         Denial::ApplicationUnusable => TokenErrorCode::InvalidClient,
         Denial::ScopeMalformed

@@ -793,11 +793,20 @@ async fn a_preview_explains_and_signs_nothing() {
     assert_eq!(granted["claims"]["sub"], id);
     assert_eq!(granted["header"]["typ"], "at+jwt");
     assert_eq!(granted["lifetime_seconds"], 900);
+    assert_eq!(granted.get("sender_constraint"), None);
     // What it would have got then.
     let then = world
         .post(&format!("{preview}?as_of={}", head - 1), asked)
         .await;
     assert_eq!(good(&then, 200), denied);
+    // A proof that would have to be there is taken to be.
+    for how in ["dpop", "mtls"] {
+        let bound = json!({ "token_settings": { "sender_constraint": how } });
+        good(&world.patch(&path, bound).await, 200);
+        let asked = json!({ "scope": "courses:read" });
+        let shown = good(&world.post(&preview, asked).await, 200);
+        assert_eq!(shown["sender_constraint"], how, "{shown}");
+    }
     bad(
         &world.post("/applications/x/token-preview", json!({})).await,
         404,
@@ -2220,9 +2229,8 @@ fn a_preview_names_the_error_that_the_token_endpoint_would() {
         Denial::ManagementAlone,
         Denial::TooManyPolicies { count: 65 },
     ] {
-        let code = crate::issue::denial_code(&denial).as_str();
-        let said = OAuthError::from(&IssueError::Denied(denial)).code;
-        assert_eq!(said.as_str(), code);
+        let error = IssueError::Denied(denial);
+        assert_eq!(OAuthError::from(&error).code, error.code());
     }
 }
 

@@ -362,6 +362,17 @@ async fn types_of_authorization_details() {
     let other = json!({ "authorization_details_types": ["other"] });
     bad(&world.put(&types, other).await, 422, "details_type_unknown");
 
+    let preview = format!("{path}/token-preview");
+    let pay = json!([{ "type": "https://a.example/pay", "amount": 1 }]);
+    let asked = json!({ "authorization_details": pay });
+    let shown = good(&world.post(&preview, asked).await, 200);
+    assert_eq!(shown["claims"]["authorization_details"], pay);
+    for wrong in [json!({ "type": "https://a.example/pay" }), json!(1)] {
+        let asked = json!({ "authorization_details": [wrong] });
+        let shown = good(&world.post(&preview, asked).await, 200);
+        assert_eq!(shown["error"], "invalid_authorization_details");
+    }
+
     let problem = bad(&world.delete(&at).await, 409, "in_use");
     assert_eq!(problem["users"][0]["entity"], format!("application/{id}"));
     good(&world.delete(&format!("{at}?cascade=true")).await, 204);
