@@ -123,4 +123,11 @@ fn a_token_is_explained_and_a_policy_is_tried_on_what_was_recorded() {
     let application = text(&difference, "/application");
     let lost = format!("/applications/{application}/scopes/{scope}/lost");
     assert_eq!(report.pointer(&lost), Some(&1.into()));
+    // And of an archive the same.
+    let archived = ["audit", "backtest", "--archive", "archive", "--since", "1d"];
+    let tried = run(&[&archived[..], &without].concat()).exits(0);
+    let of_archive: Value = serde_json::from_str(&tried.stdout).unwrap();
+    for member in ["decisions", "applications"] {
+        assert_eq!(of_archive[member], report[member]);
+    }
 }
