@@ -2,43 +2,50 @@
 //! each algorithm, and a whole introspection through the HTTP routes in process.
 
 use actix_web::body::to_bytes;
+use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use writ::http::{self, Manners};
 use writ::issue::issue;
+use writ::token::decode;
 use writ_benches::{World, identifier, scope};
 use writ_core::Algorithm;
 
-fn token(world: &World, algorithm: Algorithm) -> String {
+fn token(world: &World, system: &SystemRunner, algorithm: Algorithm) -> String {
     let resource = identifier(algorithm);
     let (resources, scope) = ([resource.as_str()], scope(algorithm));
     let request = world.request(&resources, &scope);
-    let runtime = actix_web::rt::System::new();
-    runtime
+    system
         .block_on(issue(&world.app, &request))
         .expect("a token")
         .access_token()
         .to_owned()
 }
 
+/// A token at first sight, and one that is known.
 fn decode_and_validate(c: &mut Criterion) {
-    let world = World::new();
+    let (world, system) = (World::new(), System::new());
+    let app = &world.app;
     let mut group = c.benchmark_group("decode_and_validate");
     for algorithm in Algorithm::ALL {
-        let token = token(&world, algorithm);
-        group.bench_function(BenchmarkId::from_parameter(algorithm), |b| {
-            b.iter(|| world.app.validate_token(black_box(&token)).expect("valid"));
+        let token = token(&world, &system, algorithm);
+        group.bench_function(BenchmarkId::new("first", algorithm), |b| {
+            b.iter(|| {
+                let token = decode(black_box(&token), &app.ring(), app.issuer.as_str());
+                app.revalidate_token(&token.expect("ours")).expect("valid");
+            });
+        });
+        group.bench_function(BenchmarkId::new("known", algorithm), |b| {
+            b.iter(|| app.validate_token(black_box(&token)).expect("valid"));
         });
     }
     group.finish();
 }
 
 fn introspect(c: &mut Criterion) {
-    let world = World::new();
-    let tokens = Algorithm::ALL.map(|algorithm| (algorithm, token(&world, algorithm)));
-    let system = actix_web::rt::System::new();
+    let (world, system) = (World::new(), System::new());
     let app: Data<_> = world.app.clone();
     let service = system.block_on(async {
         init_service(
@@ -51,25 +58,32 @@ fn introspect(c: &mut Criterion) {
         .await
     });
     let mut group = c.benchmark_group("introspect");
-    for (algorithm, token) in &tokens {
+    let ask = |token: &str| {
         let form = [
             ("client_id", world.client_id.as_str()),
             ("client_secret", world.client_secret.as_str()),
-            ("token", token.as_str()),
+            ("token", token),
         ];
-        let ask = || {
-            let request = TestRequest::post().uri("/oauth2/introspect").set_form(form);
-            system.block_on(call_service(&service, request.to_request()))
-        };
+        let request = TestRequest::post().uri("/oauth2/introspect").set_form(form);
+        system.block_on(call_service(&service, request.to_request()))
+    };
+    for algorithm in Algorithm::ALL {
+        let known = token(&world, &system, algorithm);
         // An inactive token is answered sooner: make sure that this is not what is measured.
         let body = system
-            .block_on(to_bytes(ask().into_body()))
+            .block_on(to_bytes(ask(&known).into_body()))
             .unwrap_or_default();
         assert!(
             body.starts_with(b"{\"active\":true"),
             "the token should be active"
         );
-        group.bench_function(BenchmarkId::from_parameter(algorithm), |b| b.iter(ask));
+        group.bench_function(BenchmarkId::new("known", algorithm), |b| {
+            b.iter(|| ask(&known));
+        });
+        group.bench_function(BenchmarkId::new("first", algorithm), |b| {
+            let fresh = || token(&world, &system, algorithm);
+            b.iter_batched(fresh, |fresh| ask(&fresh), BatchSize::SmallInput);
+        });
     }
     group.finish();
 }

@@ -14,7 +14,7 @@ use crate::net::TrustedProxies;
 use crate::policies::Policies;
 use crate::quota::{FailureBudget, Quotas};
 use crate::telemetry::{CommandOutcome, Entity, Metrics, carried_blocking};
-use crate::token::{self, TokenFault, ValidatedToken};
+use crate::token::{self, TokenFault, ValidatedToken, VerifiedTokens};
 use crate::usage::Usage;
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -78,6 +78,8 @@ pub struct App {
     pub nonces: Nonces,
     /// The keys of applications and trusted issuers.
     pub keys_of_others: KeysOfOthers,
+    /// Tokens whose signature was verified.
+    pub verified_tokens: VerifiedTokens,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes identifiers.
@@ -172,9 +174,10 @@ impl App {
     ///
     /// # Errors
     /// See [`TokenFault`].
-    pub fn validate_token(&self, token: &str) -> Result<ValidatedToken, TokenFault> {
+    pub fn validate_token(&self, token: &str) -> Result<Arc<ValidatedToken>, TokenFault> {
         let (ring, index) = (self.keys.load(), self.ledger.index());
-        token::validate(token, &ring, &index, self.issuer.as_str(), self.now())
+        let (verified, issuer) = (&self.verified_tokens, self.issuer.as_str());
+        token::validate(token, verified, &ring, &index, issuer, self.now())
     }
 
     /// Validates again a token that was valid once.

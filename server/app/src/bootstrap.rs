@@ -22,6 +22,7 @@ use crate::net::TrustedProxies;
 use crate::policies::{Policies, PoliciesError};
 use crate::quota::{FailureBudget, Quotas};
 use crate::telemetry::Metrics;
+use crate::token::VerifiedTokens;
 use crate::usage::{self, Usage};
 use arc_swap::ArcSwap;
 use log_key::{LogKey, anchors, checkpoints};
@@ -502,6 +503,7 @@ pub fn open(config: &Config, surroundings: Surroundings) -> Result<App, Bootstra
         usage: Usage::restore(&data.join(usage::FILE)),
         nonces: Nonces::new(&MasterKey::derive(master_key.expose(), "writ dpop nonce 1")),
         keys_of_others,
+        verified_tokens: VerifiedTokens::default(),
         clock,
         ids,
         random,

@@ -1,12 +1,17 @@
 //! Access tokens as bytes: the JWT profile of RFC 9068, written by hand over keys that were parsed
 //! once, and validated by `jsonwebtoken` like anything else that comes from outside.
 
+mod verified;
+
+pub use verified::{Fingerprint, VerifiedTokens};
+
 use crate::issue::Holds;
 use crate::keys::{KeyRing, SignFault, Signer};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::sync::Arc;
 use writ_core::{Application, ApplicationId, Index, Jti, Millis, ScopeName, TokenType};
 
 /// The claims of an access token (RFC 9068 §2.2).
@@ -248,19 +253,29 @@ const TOKEN_BYTES_MAX: usize = 62 * 1024;
 const NOT_BEFORE_LEEWAY_SECONDS: u64 = 60;
 
 /// Validates a token that came from outside: signature, type, issuer, times, and against the
-/// live index revocation, cut and the state of its application.
+/// live index revocation, cut and the state of its application. A signature is verified once, as
+/// long as `verified` has room.
 ///
 /// # Errors
 /// See [`TokenFault`].
 pub fn validate(
     token: &str,
+    verified: &VerifiedTokens,
     ring: &KeyRing,
     index: &Index,
     issuer: &str,
     now: Millis,
-) -> Result<ValidatedToken, TokenFault> {
-    let token = decode(token, ring, issuer)?;
+) -> Result<Arc<ValidatedToken>, TokenFault> {
+    let fingerprint = Fingerprint::of(token);
+    if let Some(known) = fingerprint.and_then(|it| verified.get(it)) {
+        validate_again(&known, ring, index, now)?;
+        return Ok(known);
+    }
+    let token = Arc::new(decode(token, ring, issuer)?);
     check(&token, index, now)?;
+    if let Some(fingerprint) = fingerprint {
+        verified.put(fingerprint, &token);
+    }
     Ok(token)
 }
 
@@ -469,6 +484,8 @@ mod tests {
         for token in &tokens {
             let read = decode(token, &ring, issuer).unwrap();
             assert_eq!(read.claims.iss, issuer);
+            let [first, again] = [(); 2].map(|()| server.app.validate_token(token).unwrap());
+            assert!(Arc::ptr_eq(&first, &again), "it is verified once");
             assert_eq!(
                 decode(token, &ring, "https://other.example").err(),
                 Some(TokenFault::Profile)
@@ -502,8 +519,12 @@ mod tests {
                     }
                 }
                 for text in [token, any, like] {
+                    let ours = tokens.contains(&text);
                     let read = decode(&text, &ring, issuer);
-                    prop_assert_eq!(read.is_ok(), tokens.contains(&text), "{}", text);
+                    prop_assert_eq!(read.is_ok(), ours, "{}", text);
+                    // Also where those that were made are known already.
+                    let valid = server.app.validate_token(&text);
+                    prop_assert_eq!(valid.is_ok(), ours, "{}", text);
                 }
                 Ok(())
             })

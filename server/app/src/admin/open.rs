@@ -161,7 +161,7 @@ fn authenticate(app: &App, request: &Request<'_>) -> Result<Caller, Failure> {
     if !proved || !token.is_held_by(&request.holds) {
         return Err(invalid);
     }
-    caller(app, Arc::new(token)).ok_or(invalid)
+    caller(app, token).ok_or(invalid)
 }
 
 /// The same question again, about the token of a call that has begun: its caller now, if it may

@@ -14,6 +14,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
+use std::sync::Arc;
 use writ_core::{
     Algorithm, ApiResource, ApplicationId, Index, MANAGEMENT_IDENTIFIER, ManagementScope,
 };
@@ -64,7 +65,7 @@ fn no_store(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     response.insert_header((header::CACHE_CONTROL, "no-store"))
 }
 
-fn told(found: &Option<ValidatedToken>) -> Told<'_> {
+fn told(found: &Option<Arc<ValidatedToken>>) -> Told<'_> {
     match found {
         Some(token) => Told::Active(Active {
             active: true,
@@ -98,7 +99,7 @@ fn wants_jwt(headers: &header::HeaderMap) -> bool {
 }
 
 /// The answer as a JWT for its one reader (RFC 9701 §5), which is no access token by its `typ`.
-fn signed(app: &App, caller: ApplicationId, found: &Option<ValidatedToken>) -> HttpResponse {
+fn signed(app: &App, caller: ApplicationId, found: &Option<Arc<ValidatedToken>>) -> HttpResponse {
     let ring = app.ring();
     let aud = caller.to_string();
     let claims = Introspection {
@@ -123,7 +124,7 @@ async fn answer(
     request: &HttpRequest,
     payload: Payload,
     app: &App,
-) -> Result<(ApplicationId, Option<ValidatedToken>), OAuthError> {
+) -> Result<(ApplicationId, Option<Arc<ValidatedToken>>), OAuthError> {
     let body = oauth::body(request, payload).await?;
     let form = oauth::form(request.headers(), &body)?;
     let source = source(request, &app.proxies)?;
@@ -212,6 +213,6 @@ fn is_guarded_by(index: &Index, token: &ValidatedToken, caller: ApplicationId) -
         .scopes
         .iter()
         .filter_map(|name| index.api(index.scope(name.as_str())?.0));
-    let guarded = |api: &std::sync::Arc<ApiResource>| api.guards.contains(&caller);
+    let guarded = |api: &Arc<ApiResource>| api.guards.contains(&caller);
     by_audience.chain(by_scope).any(guarded)
 }

@@ -56,7 +56,7 @@ impl Exchange {
             let own = |token: &ValidatedToken| {
                 token.application == by.id && token.subject() == Some(by.id)
             };
-            if !actor.as_ref().is_some_and(own) {
+            if !actor.as_deref().is_some_and(own) {
                 return Err(invalid(
                     "the actor_token is not valid, or not of this application",
                 ));
@@ -82,7 +82,7 @@ impl Exchange {
             jti: subject.claims.jti,
             subject: about,
             audience: subject.claims.aud.iter().map(Into::into).collect(),
-            scopes: subject.scopes,
+            scopes: subject.scopes.clone(),
             remaining_seconds: u32::try_from(left).unwrap_or(u32::MAX),
             bound: subject.claims.cnf.is_some(),
             actors,

@@ -371,7 +371,11 @@ async fn the_largest_token_there_can_be_is_valid() {
     let token = answer["access_token"].as_str().unwrap();
     let valid = server.app.validate_token(token).unwrap();
     assert_eq!(
-        valid.claims.authorization_details.map(|it| json!(it)),
+        valid
+            .claims
+            .authorization_details
+            .as_ref()
+            .map(|it| json!(it)),
         Some(large)
     );
 }
