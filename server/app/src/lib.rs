@@ -26,6 +26,7 @@ pub mod keys;
 pub mod keys_of_others;
 mod maintenance;
 pub mod net;
+pub mod overload;
 pub mod policies;
 pub mod quota;
 pub mod registration;

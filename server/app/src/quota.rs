@@ -11,7 +11,7 @@ mod failures;
 #[cfg(test)]
 mod tests;
 
-pub use failures::{FailureBudget, FailureKey};
+pub use failures::{FailureBudget, Origin};
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

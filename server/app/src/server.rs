@@ -9,6 +9,7 @@ use crate::credentials_file::{CredentialsFile, CredentialsFileError};
 use crate::demo::{self, Demo};
 use crate::http::{self, Manners, PeerCertificate, Witnessing};
 use crate::maintenance;
+use crate::overload;
 use crate::policies;
 use crate::tls::{self, Certificate, Clients, TlsError};
 use crate::witnesses::{Witnesses, WitnessesError};
@@ -370,6 +371,7 @@ fn front(
     };
     let issuer_path = app.issuer.path().to_owned();
     let server = HttpServer::new(move || {
+        overload::watch();
         let routes = |routes: &mut web::ServiceConfig| {
             if surface.public {
                 http::public(routes, &issuer_path);

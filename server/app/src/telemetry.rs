@@ -420,6 +420,7 @@ pub struct Metrics {
     admin_commands: Vec<Counter>,
     quotas_used_up: Vec<Counter>,
     authentications_refused: Counter,
+    requests_shed: Counter,
     superseded_secrets: Gauge,
     policy_verdicts: Vec<Counter>,
     policy_shadow_verdicts: Vec<Counter>,
@@ -589,6 +590,10 @@ impl Metrics {
             "authentications_refused",
             "Client authentications that were not looked at after too many failures",
         );
+        let requests_shed = counter(
+            "requests_shed",
+            "Requests answered by 503, since the server had more to do than it could, or was stopping",
+        );
         let mut timer = |name: &str, help: &str| {
             let histogram = histogram();
             registry.register(name, help, histogram.clone());
@@ -629,6 +634,7 @@ impl Metrics {
             admin_commands,
             quotas_used_up,
             authentications_refused,
+            requests_shed,
             superseded_secrets,
             policy_verdicts,
             policy_shadow_verdicts,
@@ -693,6 +699,11 @@ impl Metrics {
         if let Some(counter) = self.quotas_used_up.get(at) {
             counter.inc();
         }
+    }
+
+    /// A request was told to come again later, since there is too much to do.
+    pub fn shed(&self) {
+        self.requests_shed.inc();
     }
 
     /// An authentication was not looked at.

@@ -10,6 +10,7 @@ use crate::client_certificate::ClientCertificate;
 use crate::clock::Stopwatch;
 use crate::credentials::hides_secret;
 use crate::net::TrustedProxies;
+use crate::overload;
 use crate::telemetry::{self, Endpoint, RequestId, TraceContext};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -80,7 +81,10 @@ pub async fn trace<B: MessageBody + 'static>(
     let endpoint = endpoint(request.path());
 
     let entered = app.enter();
-    if entered.is_none() || app.is_closed() {
+    // Administrators are let in: they may be about to end it.
+    let late = overload::is_too_late() && endpoint != Endpoint::Admin;
+    if entered.is_none() || app.is_closed() || late {
+        app.metrics.shed();
         let detail = "this server takes no more requests now, try again";
         let mut answer = problem::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
         let soon = HeaderValue::from_static("1");

@@ -192,6 +192,7 @@ fn log(error: &IssueError) {
         | IssueError::Details(_)
         | IssueError::QuotaUsedUp { .. }
         | IssueError::TooManyFailures { .. }
+        | IssueError::Overloaded
         | IssueError::ProofReplayed
         | IssueError::ExchangeInvalid(_) => {
             tracing::debug!(reason = error.reason(), "no token");

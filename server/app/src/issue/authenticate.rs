@@ -13,7 +13,8 @@ use super::IssueError;
 use crate::app::App;
 use crate::client_certificate::ClientCertificate;
 use crate::jose::Replay;
-use crate::quota::FailureKey;
+use crate::overload;
+use crate::quota::Origin;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -251,16 +252,24 @@ type Checked = Result<(Arc<Application>, Proof, AuthenticationMethod), Authentic
 /// An assertion that is good is not spent by this: [`Spent`] is for that.
 ///
 /// # Errors
-/// [`IssueError::InvalidClient`], always the same; or [`IssueError::TooManyFailures`] before anything
-/// is looked at.
+/// [`IssueError::InvalidClient`], always the same; or [`IssueError::TooManyFailures`] or
+/// [`IssueError::Overloaded`] before anything is looked at.
 pub async fn authenticate(
     app: &App,
     index: &Index,
     caller: Caller<'_>,
 ) -> Result<AuthenticatedApplication, IssueError> {
     let now = app.now();
+    if overload::is_pressed() {
+        // Ids that are none are one kind, or each would be somebody who has asked for nothing yet.
+        let known = claimed(caller.credentials).filter(|id| index.application(*id).is_some());
+        if !overload::admits(Origin::new(caller.source, known)) {
+            app.metrics.shed();
+            return Err(IssueError::Overloaded);
+        }
+    }
     let budget = &app.failure_budget;
-    let key = || FailureKey::new(caller.source, claimed(caller.credentials));
+    let key = || Origin::new(caller.source, claimed(caller.credentials));
     if !budget.is_untouched()
         && let Some(retry_after_seconds) = budget.refuses(key(), now)
     {

@@ -42,6 +42,9 @@ pub enum IssueError {
         /// How long that lasts.
         retry_after_seconds: u64,
     },
+    /// There is more to do than can be done: nothing was looked at.
+    #[error("the server has more to do than it can")]
+    Overloaded,
     /// The application has got all the tokens of its quota.
     #[error("the quota of this application is used up for {retry_after_seconds} s")]
     QuotaUsedUp {
@@ -84,6 +87,7 @@ impl IssueError {
         match self {
             Self::InvalidClient => "client_authentication_failed",
             Self::TooManyFailures { .. } => "too_many_failures",
+            Self::Overloaded => "overloaded",
             Self::QuotaUsedUp { .. } => QUOTA_USED_UP,
             Self::ProofReplayed => PROOF_REPLAYED,
             Self::Details(_) => DETAILS_INVALID,
@@ -127,6 +131,7 @@ impl IssueError {
             Self::Details(_) => TokenErrorCode::InvalidAuthorizationDetails,
             Self::ExchangeInvalid(_) => TokenErrorCode::InvalidRequest,
             Self::TooManyFailures { .. }
+            | Self::Overloaded
             | Self::QuotaUsedUp { .. }
             | Self::NoKey(_)
             | Self::Unrecorded(_)

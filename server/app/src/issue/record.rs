@@ -145,6 +145,7 @@ pub(super) async fn refused(
         | IssueError::NoKey(_)
         | IssueError::Unrecorded(_)
         | IssueError::Forgetful(_)
+        | IssueError::Overloaded
         | IssueError::Unsettled => Outcome::Fault { reason },
     };
     let judged = match error {

@@ -17,9 +17,9 @@ const KINDS: usize = 16_384;
 /// How long a count counts, in milliseconds.
 const MINUTE: u64 = 60_000;
 
-/// Who fails: a network and the application that is said to call.
+/// Where a call comes from: a network, and the application that is said to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FailureKey {
+pub struct Origin {
     /// An address of IPv4, or the first half of one of IPv6: whoever has one of those has 2^64.
     network: u64,
     is_v6: bool,
@@ -27,7 +27,7 @@ pub struct FailureKey {
     claimed: Option<ApplicationId>,
 }
 
-impl FailureKey {
+impl Origin {
     /// A call from an address in the name of an application. Nothing is kept of an id that is none.
     #[must_use]
     pub fn new(source: IpAddr, claimed: Option<ApplicationId>) -> Self {
@@ -41,12 +41,21 @@ impl FailureKey {
             claimed,
         }
     }
+
+    /// The network alone.
+    #[must_use]
+    pub fn network(self) -> Self {
+        Self {
+            claimed: None,
+            ..self
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Minute {
     number: u64,
-    kinds: HashMap<FailureKey, u32>,
+    kinds: HashMap<Origin, u32>,
 }
 
 impl Minute {
@@ -77,7 +86,7 @@ impl FailureBudget {
 
     /// For how many seconds nothing of a kind is looked at: nothing when it is.
     #[must_use]
-    pub fn refuses(&self, key: FailureKey, now: Millis) -> Option<u64> {
+    pub fn refuses(&self, key: Origin, now: Millis) -> Option<u64> {
         if self.is_untouched() {
             return None;
         }
@@ -94,7 +103,7 @@ impl FailureBudget {
     }
 
     /// Counts a failure.
-    pub fn failed(&self, key: FailureKey, now: Millis) {
+    pub fn failed(&self, key: Origin, now: Millis) {
         let at = self.steady.at(now);
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         minute.go(at);
@@ -115,11 +124,11 @@ mod tests {
 
     const NOW: Millis = Millis(1_772_528_400_000);
 
-    fn key(source: &str, claimed: Option<u128>) -> FailureKey {
-        FailureKey::new(source.parse().unwrap(), claimed.map(ApplicationId))
+    fn key(source: &str, claimed: Option<u128>) -> Origin {
+        Origin::new(source.parse().unwrap(), claimed.map(ApplicationId))
     }
 
-    fn fails(budget: &FailureBudget, key: FailureKey, times: u32, now: Millis) {
+    fn fails(budget: &FailureBudget, key: Origin, times: u32, now: Millis) {
         for _ in 0..times {
             assert_eq!(budget.refuses(key, now), None);
             budget.failed(key, now);

@@ -4,6 +4,7 @@ use super::*;
 use crate::audit::{Surroundings, explain};
 use crate::issue::tests::policies::DENIES;
 use crate::maintenance;
+use crate::overload;
 use writ_core::{NewSecret, PolicyMode, PolicyTarget, Quota, QuotaMode, SecretId};
 use writ_ledger::Outcome;
 use writ_sandbox::testkit::module;
@@ -275,4 +276,32 @@ async fn every_credential_that_is_used_is_listed() {
     found.sort_unstable();
     assert_eq!(found[1], "a-thumbprint");
     assert_eq!(second["next"], Value::Null);
+}
+
+#[actix_web::test]
+async fn rfc_9110_section_15_6_4_in_a_flood_the_one_who_makes_it_is_told_to_come_again() {
+    let (server, api, flooding) = world().await;
+    let other = server.application(api, &["courses:read"]).await;
+    let scope = [("scope", "courses:read")];
+    overload::pretend(Duration::from_millis(120));
+    for _ in 0..20 {
+        let answer = server.token(&flooding, &scope).await;
+        refused(&answer, 503, "temporarily_unavailable");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    // From the same address.
+    assert_eq!(server.token(&other, &scope).await.status, StatusCode::OK);
+    let metrics = server.send(TestRequest::get().uri("/metrics")).await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    assert!(metrics.contains("writ_requests_shed_total 20"), "{metrics}");
+
+    // So late that nothing is read any more but what administrators say.
+    overload::pretend(Duration::from_secs(1));
+    let answer = server.token(&other, &scope).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), "1");
+    let admin = TestRequest::get().uri("/api/v1/applications");
+    assert_eq!(server.send(admin).await.status, StatusCode::UNAUTHORIZED);
+    overload::pretend(Duration::ZERO);
+    assert_eq!(server.token(&flooding, &scope).await.status, StatusCode::OK);
 }

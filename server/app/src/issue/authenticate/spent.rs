@@ -4,7 +4,7 @@ use super::{AuthenticatedApplication, AuthenticationFailure, Caller, FailureReas
 use crate::app::App;
 use crate::dpop::DpopProof;
 use crate::issue::IssueError;
-use crate::quota::FailureKey;
+use crate::quota::Origin;
 use writ_core::Index;
 use writ_ledger::{Remembering, ReplayError};
 
@@ -40,7 +40,7 @@ impl Spent {
                 let reason = FailureReason::ReplayedAssertion;
                 let failure = AuthenticationFailure::of(application.application(), reason);
                 count(app, index, &failure, caller.source, now);
-                let key = FailureKey::new(caller.source, Some(application.id()));
+                let key = Origin::new(caller.source, Some(application.id()));
                 app.failure_budget.failed(key, now);
                 Err(IssueError::InvalidClient)
             }
