@@ -2,7 +2,8 @@
 //! start.
 //!
 //! One thread writes. It takes whatever is queued, makes one frame and one commit of it, and then
-//! answers: while one group is synced the next one gathers, so no timer is needed. Files are
+//! answers: while one group is synced the next one gathers, so no timer is needed but for records
+//! that nobody waits for. Files are
 //! closed by size and age; a second thread seals them (Merkle root, summary) and unlinks whole
 //! files that are past retention.
 //!
@@ -36,6 +37,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use writ_core::{Jti, Millis, RecordMode};
+
+/// How long buffered records gather before they are written: a crash loses these, and a commit for
+/// every few of them would cost more than all else that a token does.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How the issuance log is kept.
 pub struct IssuanceConfig {
@@ -219,8 +224,10 @@ struct Item {
 #[derive(Default)]
 struct Queue {
     items: Vec<Item>,
-    /// The writer sleeps and must be woken.
-    idle: bool,
+    /// How many of them somebody waits for.
+    waited_for: usize,
+    /// What the writer sleeps until.
+    asleep: Option<Until>,
     /// Look whether the file is old enough to be closed.
     rotate: Rotate,
     stopping: bool,
@@ -232,6 +239,25 @@ enum Rotate {
     No,
     WhenDue,
     Now,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until there is anything.
+    Anything,
+    /// Until somebody waits, or there is enough for a commit.
+    Enough,
+}
+
+impl Queue {
+    /// Whether the writer has slept enough.
+    fn is_due(&self, until: Until) -> bool {
+        let enough = match until {
+            Until::Anything => !self.items.is_empty(),
+            Until::Enough => self.waited_for > 0 || self.items.len() >= limits::FRAME_RECORDS,
+        };
+        enough || self.rotate != Rotate::No || self.stopping
+    }
 }
 
 /// A file, as readers find it.
@@ -462,13 +488,14 @@ impl IssuanceLog {
                 .unsynced
                 .fetch_add(1, Ordering::Relaxed);
         }
+        queue.waited_for += usize::from(answer.is_some());
         queue.items.push(Item {
             id,
             bytes,
             reserve,
             answer,
         });
-        if queue.idle {
+        if queue.asleep.is_some_and(|until| queue.is_due(until)) {
             self.shared.wake.notify_one();
         }
         Ok(waiting)
@@ -885,17 +912,12 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         loop {
-            let mut queue = self.shared.queue();
-            while queue.items.is_empty() && queue.rotate == Rotate::No && !queue.stopping {
-                queue.idle = true;
-                queue = self
-                    .shared
-                    .wake
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
-                queue.idle = false;
-            }
+            let queue = self.shared.queue();
+            let queue = self.sleep(queue, Until::Anything, Duration::MAX);
+            // When nobody waits, what comes within a moment is one commit.
+            let mut queue = self.sleep(queue, Until::Enough, GATHERING);
             let items = std::mem::take(&mut queue.items);
+            queue.waited_for = 0;
             let rotate = std::mem::take(&mut queue.rotate);
             let stopping = queue.stopping;
             drop(queue);
@@ -906,6 +928,21 @@ impl Writer {
             }
             self.rotate(rotate);
         }
+    }
+
+    /// Sleeps until there is what to do, at most so long.
+    fn sleep<'q>(
+        &self,
+        mut queue: MutexGuard<'q, Queue>,
+        until: Until,
+        most: Duration,
+    ) -> MutexGuard<'q, Queue> {
+        queue.asleep = Some(until);
+        let asleep = |queue: &mut Queue| !queue.is_due(until);
+        let slept = self.shared.wake.wait_timeout_while(queue, most, asleep);
+        let (mut queue, _) = slept.unwrap_or_else(PoisonError::into_inner);
+        queue.asleep = None;
+        queue
     }
 
     fn commit(&mut self, mut items: Vec<Item>) {
