@@ -3,6 +3,7 @@
 //! Everything else gets them as parameters, so that a test can say what time it is and which
 //! random bytes come next. `.clippy.toml` bans the ways around this file.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,6 +90,12 @@ pub trait Random: Send + Sync + fmt::Debug {
     /// Fills the whole of `out`.
     fn fill(&self, out: &mut [u8]);
 
+    /// Fills `out` with what everybody may see, such as ids: no easier to guess than other bytes, and
+    /// got sooner. Nothing of a key or a secret is made of these.
+    fn fill_public(&self, out: &mut [u8]) {
+        self.fill(out);
+    }
+
     /// A random number.
     fn next_u64(&self) -> u64 {
         let mut bytes = [0; 8];
@@ -108,6 +115,40 @@ impl Random for SystemRandom {
             // AWS-LC aborts the process itself when the operating system has no entropy to give;
             // to go on with bytes that are not random would be worse than to stop.
             .expect("AWS-LC always gives random bytes");
+    }
+
+    fn fill_public(&self, out: &mut [u8]) {
+        PUBLIC.with_borrow_mut(|public| public.fill(out));
+    }
+}
+
+/// Random bytes that were fetched together: a call of the generator costs as much for eight bytes as
+/// for hundreds.
+struct Public {
+    bytes: [u8; 1024],
+    /// How many of them, at the end, were not given out.
+    left: usize,
+}
+
+thread_local! {
+    static PUBLIC: RefCell<Public> = const { RefCell::new(Public { bytes: [0; 1024], left: 0 }) };
+}
+
+impl Public {
+    fn fill(&mut self, out: &mut [u8]) {
+        if out.len() > self.left {
+            SystemRandom.fill(&mut self.bytes);
+            self.left = self.bytes.len();
+        }
+        let begin = self.bytes.len() - self.left;
+        match self.bytes.get(begin..begin + out.len()) {
+            Some(next) => {
+                out.copy_from_slice(next);
+                self.left -= out.len();
+            }
+            // More than there is room for.
+            None => SystemRandom.fill(out),
+        }
     }
 }
 
@@ -177,7 +218,7 @@ impl Ids {
     #[must_use]
     pub fn next_at(&self, now: Millis) -> u128 {
         let mut bytes = [0u8; 10];
-        self.random.fill(&mut bytes);
+        self.random.fill_public(&mut bytes);
         let [a, b, rest @ ..] = bytes;
         // One bit less than the counter has.
         let seed = u64::from(u16::from_be_bytes([a, b]) >> 5);
@@ -229,6 +270,21 @@ mod tests {
             Arc::new(SeededRandom::new(7)),
         );
         (clock, ids)
+    }
+
+    #[test]
+    fn public_bytes_are_given_out_once() {
+        let take = |length| {
+            let mut bytes = vec![0u8; length];
+            SystemRandom.fill_public(&mut bytes);
+            bytes
+        };
+        let mut seen = std::collections::HashSet::new();
+        for length in [16, 24, 1024, 16, 5_000, 1000, 32].repeat(40) {
+            for chunk in take(length).chunks_exact(8) {
+                assert!(seen.insert(chunk.to_vec()), "eight bytes came twice");
+            }
+        }
     }
 
     #[test]

@@ -173,13 +173,19 @@ impl TraceContext {
             (Some(header), None) => Self::parse(header),
             _ => None,
         };
-        let span_id = nonzero(random);
+        let mut fresh = [0; 24];
+        random.fill_public(&mut fresh);
+        let [span_id, high, low] = fresh.as_chunks().0 else {
+            unreachable!("three times eight bytes");
+        };
+        // Neither may be all zero (§3.2.2.3, §3.2.2.4).
+        let span_id = u64::from_be_bytes(*span_id).max(1);
         match parent {
             Some(parent) => Self { span_id, ..parent },
             None => {
-                let trace_id = (u128::from(nonzero(random)) << 64) | u128::from(random.next_u64());
+                let high = u64::from_be_bytes(*high).max(1);
                 Self {
-                    trace_id,
+                    trace_id: u128::from(high) << 64 | u128::from(u64::from_be_bytes(*low)),
                     span_id,
                     flags: SAMPLED,
                 }
@@ -253,10 +259,6 @@ impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-fn nonzero(random: &dyn Random) -> u64 {
-    random.next_u64().max(1)
 }
 
 /// Lower-case hexadecimal digits and nothing else.
