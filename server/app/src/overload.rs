@@ -12,12 +12,11 @@
 //!
 //! Each worker is a thread with a gate of its own: no request waits for another one here.
 
+use crate::clock::Stopwatch;
 use crate::quota::Origin;
-use actix_web::rt;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long requests may wait for their turn before some are refused.
 pub const PATIENCE: Duration = Duration::from_millis(100);
@@ -119,17 +118,17 @@ fn with<T>(act: impl FnOnce(&mut Gate) -> T) -> Option<T> {
     GATE.with_borrow_mut(|gate| gate.as_mut().map(act))
 }
 
-/// Begins to measure on this thread, once: a worker's, within its runtime.
+/// Begins to measure on this thread, once: a worker's, within its local tasks.
 pub fn watch() {
     if with(|_| ()).is_some() {
         return;
     }
     GATE.set(Some(Gate::new()));
-    drop(rt::spawn(async {
+    drop(tokio::task::spawn_local(async {
         loop {
-            let due = Instant::now() + EVERY;
-            tokio::time::sleep_until(due).await;
-            let late = due.elapsed();
+            let watch = Stopwatch::start();
+            tokio::time::sleep(EVERY).await;
+            let late = watch.elapsed().saturating_sub(EVERY);
             let _ = with(|gate| gate.measured(late));
         }
     }));
