@@ -231,7 +231,7 @@ async fn attempts(
         spent.durable().await?;
         // INVARIANT: this check comes after the record and right before the answer. Whoever was
         // told that a revocation is in force must not see a token leave afterwards.
-        if recorded.still_stands(&app.index(), &app.ring(), app.now()) {
+        if recorded.still_stands(app) {
             app.metrics.token_issued(recorded.algorithm());
             if let Some(reservation) = reservation {
                 reservation.keep();

@@ -6,14 +6,13 @@ use super::{
 };
 use crate::app::App;
 use crate::credentials::hides_secret;
-use crate::keys::KeyRing;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use std::str::FromStr;
 use writ_core::codec::hex;
 use writ_core::{
-    Algorithm, DetailsTypeName, Entitled, Identifier, Index, Jti, Millis, Position, ScopeName,
+    Algorithm, DetailsTypeName, Entitled, Identifier, Index, Jti, Position, RecordMode, ScopeName,
     entitlement_version,
 };
 use writ_ledger::{ExchangedToken, Held, IssuanceRecord, Outcome, RECORD_VERSION, Reserve};
@@ -27,7 +26,8 @@ pub struct RecordedToken {
 impl RecordedToken {
     /// Whether what the token rests on is still as it was when it was decided.
     #[must_use]
-    pub(super) fn still_stands(&self, index: &Index, ring: &KeyRing, now: Millis) -> bool {
+    pub(super) fn still_stands(&self, app: &App) -> bool {
+        let (index, ring) = (app.ledger.index(), app.keys.load());
         let SignedToken {
             application,
             entitled,
@@ -35,8 +35,9 @@ impl RecordedToken {
             ..
         } = &self.signed;
         let current = index.application(application.id());
-        entitlement_version(index, entitled) == Some(entitled.version)
-            && current.is_some_and(|current| application.proof().still_stands(index, current, now))
+        entitlement_version(&index, entitled) == Some(entitled.version)
+            && current
+                .is_some_and(|current| application.proof().still_stands(&index, current, app.now()))
             && ring.trusted(kid.as_str()).is_some()
     }
 
@@ -69,14 +70,8 @@ impl RecordedToken {
             exchanged: exchanged(self.signed.exchange.as_ref()),
             ..blank(app, request, &self.signed.application, id, as_of, outcome)
         };
-        Ok(app
-            .issuances
-            .record(
-                &record,
-                app.index().settings().issuance_record,
-                reserve(&self.signed.entitled),
-            )
-            .await?)
+        let reserve = reserve(&self.signed.entitled);
+        Ok(app.issuances.record(&record, mode(app), reserve).await?)
     }
 }
 
@@ -108,13 +103,8 @@ pub async fn record(
         exp: Some(signed.expires_at),
         ..with_judged(blank, &signed.judged)
     };
-    app.issuances
-        .record(
-            &record,
-            app.index().settings().issuance_record,
-            reserve(&signed.entitled),
-        )
-        .await?;
+    let reserve = reserve(&signed.entitled);
+    app.issuances.record(&record, mode(app), reserve).await?;
     Ok(RecordedToken { signed })
 }
 
@@ -184,6 +174,11 @@ fn reserve(entitled: &Entitled) -> Reserve {
     }
 }
 
+/// How much a record's answer promises, by the settings of now.
+fn mode(app: &App) -> RecordMode {
+    app.ledger.index().settings().issuance_record
+}
+
 /// A record with what policies were asked and said.
 fn with_judged(record: IssuanceRecord, judged: &Judged) -> IssuanceRecord {
     IssuanceRecord {
@@ -205,7 +200,7 @@ fn blank(
     as_of: Position,
     outcome: Outcome,
 ) -> IssuanceRecord {
-    let keeps_address = app.index().settings().issuance_source_address;
+    let keeps_address = app.ledger.index().settings().issuance_source_address;
     IssuanceRecord {
         v: RECORD_VERSION,
         id,

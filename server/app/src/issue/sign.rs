@@ -88,7 +88,7 @@ impl std::fmt::Debug for TokenAnswer {
 /// # Errors
 /// [`IssueError::NoKey`] when no key can sign with it.
 pub fn sign(app: &App, permit: Permit) -> Result<SignedToken, IssueError> {
-    let ring = app.ring();
+    let ring = app.keys.load();
     let (entitled, allowed) = (permit.entitled(), permit.allowed());
     let signer = ring
         .signer(entitled.algorithm)

@@ -139,9 +139,7 @@ async fn a_token_stands_only_while_nothing_under_it_changes() {
     ];
     for command in forbidding {
         let token = recorded(&server, &job).await;
-        let stands = |token: &RecordedToken| {
-            token.still_stands(&server.app.index(), &server.app.ring(), server.app.now())
-        };
+        let stands = |token: &RecordedToken| token.still_stands(&server.app);
         assert!(stands(&token));
         // What has nothing to do with it changes nothing.
         server.application(api, &[]).await;
@@ -155,9 +153,7 @@ async fn a_token_stands_only_while_nothing_under_it_changes() {
 async fn removing_disabling_and_expiry_count_too() {
     let (server, api, job) = world().await;
     let token = recorded(&server, &job).await;
-    let stands = |token: &RecordedToken| {
-        token.still_stands(&server.app.index(), &server.app.ring(), server.app.now())
-    };
+    let stands = |token: &RecordedToken| token.still_stands(&server.app);
     server
         .execute(Command::RemoveApiResource {
             id: api,

@@ -757,9 +757,7 @@ async fn a_token_sees_the_old_policy_or_the_new_one() {
 #[actix_web::test]
 async fn a_token_stands_only_while_its_policies_do() {
     let (server, api, job) = world().await;
-    let stands = |token: &RecordedToken| {
-        token.still_stands(&server.app.index(), &server.app.ring(), server.app.now())
-    };
+    let stands = |token: &RecordedToken| token.still_stands(&server.app);
     let token = recorded(&server, &job).await;
     let target = PolicyTarget::ApiResource(api);
     let id = server.bind(target, ENFORCE, &honest(), &["tier"]).await;
