@@ -152,8 +152,9 @@ impl Cli {
         let mut valgrind = Command::new("valgrind");
         valgrind
             .args(["--tool=callgrind", "--quiet"])
-            .args(["--toggle-collect=*writ_counted_stage*"])
-            .args(["--dump-after=*writ_counted_stage*"])
+            // A star at the end would want something behind the name.
+            .args(["--toggle-collect=*writ_counted_stage"])
+            .args(["--dump-after=*writ_counted_stage"])
             .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(std::env::current_exe()?)
             .arg("--subject")
