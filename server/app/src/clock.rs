@@ -78,6 +78,13 @@ impl Stopwatch {
         Self(started)
     }
 
+    /// As if it had been started so long ago.
+    #[cfg(test)]
+    pub(crate) fn started_before(ago: Duration) -> Self {
+        let Self(now) = Self::start();
+        Self(now.checked_sub(ago).unwrap_or(now))
+    }
+
     /// The time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

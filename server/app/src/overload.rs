@@ -1,8 +1,8 @@
 //! More requests than a worker can serve.
 //!
 //! Nothing is limited by number: how many a worker can serve depends on what they ask for. What is
-//! measured is how late it is, the time that something which is due waits until it has its turn. A
-//! request that comes now waits as long. While that is below [`PATIENCE`] all are served, however many
+//! measured is how late it is, the time that something which is due waits until it has its turn, or
+//! has waited by now. A request that comes now waits as long. While that is below [`PATIENCE`] all are served, however many
 //! connections there are: they wait in their sockets, which costs nothing. Above it requests are
 //! refused by 503 (RFC 9110 §15.6.4) before anything costs time, and whose: those of who asks more than
 //! others do. First networks are compared, then the applications that are said to call from there,
@@ -26,6 +26,8 @@ const TOO_LATE: Duration = Duration::from_millis(400);
 const PRESSED: Duration = Duration::from_millis(25);
 /// How often it is measured how late a worker is.
 const EVERY: Duration = Duration::from_millis(50);
+/// Requests that may be answered whatever the clock says.
+const FEW: u32 = 32;
 /// Counters. Who shares one with somebody else shares what is served.
 const COUNTERS: usize = 1024;
 /// One request, in the unit of counters: they are halved often, and one must not be lost at once.
@@ -76,10 +78,10 @@ impl Shares {
 struct Gate {
     networks: Shares,
     origins: Shares,
-    late: Duration,
-    /// What was measured last: the smaller of two counts, for a machine that stood still for a moment
-    /// is not too slow.
-    measured: Duration,
+    /// Since it was last measured.
+    since: Stopwatch,
+    /// Requests since then. Of some few nobody is late: the machine stood still.
+    requests: u32,
 }
 
 impl Gate {
@@ -87,20 +89,29 @@ impl Gate {
         Self {
             networks: Shares::new(),
             origins: Shares::new(),
-            late: Duration::ZERO,
-            measured: Duration::ZERO,
+            since: Stopwatch::start(),
+            requests: 0,
         }
     }
 
-    fn measured(&mut self, late: Duration) {
-        self.late = late.min(self.measured);
-        self.measured = late;
+    /// What was due had its turn.
+    fn on_time(&mut self) {
+        self.since = Stopwatch::start();
+        self.requests = 0;
         self.networks.fade();
         self.origins.fade();
     }
 
-    fn admits(&mut self, origin: Origin) -> bool {
-        let times = self.late.as_secs_f64() / PATIENCE.as_secs_f64();
+    /// How late it is.
+    fn late(&self) -> Duration {
+        match self.requests < FEW {
+            true => Duration::ZERO,
+            false => self.since.elapsed().saturating_sub(EVERY),
+        }
+    }
+
+    fn admits(&mut self, origin: Origin, late: Duration) -> bool {
+        let times = late.as_secs_f64() / PATIENCE.as_secs_f64();
         let part = (times * times).recip();
         // Both are counted whatever comes of it.
         let crowded = self.networks.exceeds(origin.network(), part);
@@ -126,39 +137,40 @@ pub fn watch() {
     GATE.set(Some(Gate::new()));
     drop(tokio::task::spawn_local(async {
         loop {
-            let watch = Stopwatch::start();
             tokio::time::sleep(EVERY).await;
-            let late = watch.elapsed().saturating_sub(EVERY);
-            let _ = with(|gate| gate.measured(late));
+            let _ = with(Gate::on_time);
         }
     }));
 }
 
-/// Whether it matters who asks.
-#[must_use]
-pub fn is_pressed() -> bool {
-    with(|gate| gate.late >= PRESSED) == Some(true)
-}
-
-/// Whether a request that can wait must.
+/// A request comes: whether it must come again later, when it is one that can wait.
 #[must_use]
 pub fn is_too_late() -> bool {
-    with(|gate| gate.late >= TOO_LATE) == Some(true)
+    let comes = |gate: &mut Gate| {
+        gate.requests = gate.requests.saturating_add(1);
+        gate.late() >= TOO_LATE
+    };
+    with(comes) == Some(true)
 }
 
-/// Whether a request of this origin is served.
+/// Whether a request is served, whose origin is told when it matters.
 #[must_use]
-pub fn admits(origin: Origin) -> bool {
-    with(|gate| gate.admits(origin)) != Some(false)
+pub fn admits(origin: impl FnOnce() -> Origin) -> bool {
+    let asks = |gate: &mut Gate| {
+        let late = gate.late();
+        late < PRESSED || gate.admits(origin(), late)
+    };
+    with(asks) != Some(false)
 }
 
 /// Makes this thread a worker that is so late.
 #[cfg(test)]
 pub(crate) fn pretend(late: Duration) {
-    let mut gate = Gate::new();
-    gate.measured(late);
-    gate.measured(late);
-    GATE.set(Some(gate));
+    GATE.set(Some(Gate {
+        since: Stopwatch::started_before(EVERY + late),
+        requests: FEW,
+        ..Gate::new()
+    }));
 }
 
 #[cfg(test)]
@@ -177,13 +189,12 @@ mod tests {
     fn served(late: Duration, crowd: &[(Origin, usize)]) -> Vec<f64> {
         let mut gate = Gate::new();
         let mut counts = vec![(0, 0); crowd.len()];
-        gate.measured(late);
         for _ in 0..20 {
-            gate.measured(late);
+            gate.on_time();
             for ((origin, times), (served, all)) in crowd.iter().zip(&mut counts) {
                 for _ in 0..*times {
                     *all += 1;
-                    *served += u32::from(gate.admits(*origin));
+                    *served += u32::from(gate.admits(*origin, late));
                 }
             }
         }
@@ -240,12 +251,18 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_in_which_the_machine_stood_still_refuses_nobody() {
-        let mut gate = Gate::new();
-        gate.measured(Duration::from_secs(9));
-        assert!(gate.admits(origin(1, 1)));
-        gate.measured(Duration::ZERO);
-        assert!(gate.admits(origin(1, 1)));
+    fn it_is_late_when_many_came_since_it_was_last_on_time() {
+        pretend(PATIENCE);
+        let late = || with(|gate| gate.late()).unwrap_or_default();
+        assert!(late() >= PATIENCE && !is_too_late());
+        pretend(TOO_LATE);
+        assert!(is_too_late());
+        let _ = with(Gate::on_time);
+        assert!(late() < PRESSED && !is_too_late());
+        // The machine stood still, and there is little to do.
+        pretend(TOO_LATE);
+        let _ = with(|gate| gate.requests = 0);
+        assert!(!is_too_late() && admits(|| origin(1, 1)));
     }
 
     proptest! {

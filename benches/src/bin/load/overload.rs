@@ -95,7 +95,7 @@ impl Overload {
         let mut phases = measure(&writ, time, vec![("limit", crowd(0, LIMIT_CONNECTIONS))])?;
         let rate = phases[0].served * self.times;
         if self.flood {
-            let modest = || crowd(1, 32).at_rate(self.others);
+            let modest = || crowd(1, 128).at_rate(self.others);
             progress("the other application alone …");
             phases.extend(measure(&writ, time, vec![("other, before", modest())])?);
             progress(&format!(

@@ -260,13 +260,14 @@ pub async fn authenticate(
     caller: Caller<'_>,
 ) -> Result<AuthenticatedApplication, IssueError> {
     let now = app.now();
-    if overload::is_pressed() {
+    let origin = || {
         // Ids that are none are one kind, or each would be somebody who has asked for nothing yet.
-        let known = claimed(caller.credentials).filter(|id| index.application(*id).is_some());
-        if !overload::admits(Origin::new(caller.source, known)) {
-            app.metrics.shed();
-            return Err(IssueError::Overloaded);
-        }
+        let known = |id: &ApplicationId| index.application(*id).is_some();
+        Origin::new(caller.source, claimed(caller.credentials).filter(known))
+    };
+    if !overload::admits(origin) {
+        app.metrics.shed();
+        return Err(IssueError::Overloaded);
     }
     let budget = &app.failure_budget;
     let key = || Origin::new(caller.source, claimed(caller.credentials));
