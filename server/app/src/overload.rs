@@ -1,14 +1,14 @@
 //! More requests than a worker can serve.
 //!
 //! Nothing is limited by number: how many a worker can serve depends on what they ask for. What is
-//! measured is how late it is, the time that something which is due waits until it has its turn, or
-//! has waited by now. A request that comes now waits as long. While that is below [`PATIENCE`] all are served, however many
-//! connections there are: they wait in their sockets, which costs nothing. Above it requests are
-//! refused by 503 (RFC 9110 §15.6.4) before anything costs time, and whose: those of who asks more than
-//! others do. First networks are compared, then the applications that are said to call from there,
-//! so that whoever floods is refused, and not whoever is in the flood; in the names of how many
-//! applications a network calls makes it no smaller. The later the worker is, the smaller is the share
-//! that is still served, down to nothing.
+//! measured is how late it is: what requests have taken since something which was due has not had its
+//! turn. A request that comes now waits as long. While that is below [`PATIENCE`] all are served,
+//! however many connections there are: they wait in their sockets, which costs nothing. Above it
+//! requests are refused by 503 (RFC 9110 §15.6.4) before anything costs time, and whose: those of who
+//! asks more than others do. First networks are compared, then the applications that are said to call
+//! from there, so that whoever floods is refused, and not whoever is in the flood; in the names of how
+//! many applications a network calls makes it no smaller. The later the worker is, the smaller is the
+//! share that is still served, down to nothing.
 //!
 //! Each worker is a thread with a gate of its own: no request waits for another one here.
 
@@ -26,8 +26,9 @@ const TOO_LATE: Duration = Duration::from_millis(400);
 const PRESSED: Duration = Duration::from_millis(25);
 /// How often it is measured how late a worker is.
 const EVERY: Duration = Duration::from_millis(50);
-/// Requests that may be answered whatever the clock says.
-const FEW: u32 = 32;
+/// The most that counts of the time between two requests: where it is more, the machine stood still,
+/// and nobody asked too much.
+const STEP: Duration = Duration::from_millis(10);
 /// Counters. Who shares one with somebody else shares what is served.
 const COUNTERS: usize = 1024;
 /// One request, in the unit of counters: they are halved often, and one must not be lost at once.
@@ -78,10 +79,10 @@ impl Shares {
 struct Gate {
     networks: Shares,
     origins: Shares,
-    /// Since it was last measured.
-    since: Stopwatch,
-    /// Requests since then. Of some few nobody is late: the machine stood still.
-    requests: u32,
+    /// Since the last request, or since what was due had its turn.
+    last: Stopwatch,
+    /// What requests have taken since that had its turn.
+    busy: Duration,
 }
 
 impl Gate {
@@ -89,25 +90,28 @@ impl Gate {
         Self {
             networks: Shares::new(),
             origins: Shares::new(),
-            since: Stopwatch::start(),
-            requests: 0,
+            last: Stopwatch::start(),
+            busy: Duration::ZERO,
         }
     }
 
     /// What was due had its turn.
     fn on_time(&mut self) {
-        self.since = Stopwatch::start();
-        self.requests = 0;
+        self.last = Stopwatch::start();
+        self.busy = Duration::ZERO;
         self.networks.fade();
         self.origins.fade();
     }
 
+    /// The next request has its turn.
+    fn comes(&mut self) {
+        self.busy += self.last.elapsed().min(STEP);
+        self.last = Stopwatch::start();
+    }
+
     /// How late it is.
     fn late(&self) -> Duration {
-        match self.requests < FEW {
-            true => Duration::ZERO,
-            false => self.since.elapsed().saturating_sub(EVERY),
-        }
+        self.busy.saturating_sub(EVERY)
     }
 
     fn admits(&mut self, origin: Origin, late: Duration) -> bool {
@@ -146,11 +150,11 @@ pub fn watch() {
 /// A request comes: whether it must come again later, when it is one that can wait.
 #[must_use]
 pub fn is_too_late() -> bool {
-    let comes = |gate: &mut Gate| {
-        gate.requests = gate.requests.saturating_add(1);
+    let late = |gate: &mut Gate| {
+        gate.comes();
         gate.late() >= TOO_LATE
     };
-    with(comes) == Some(true)
+    with(late) == Some(true)
 }
 
 /// Whether a request is served, whose origin is told when it matters.
@@ -167,8 +171,7 @@ pub fn admits(origin: impl FnOnce() -> Origin) -> bool {
 #[cfg(test)]
 pub(crate) fn pretend(late: Duration) {
     GATE.set(Some(Gate {
-        since: Stopwatch::started_before(EVERY + late),
-        requests: FEW,
+        busy: EVERY + late,
         ..Gate::new()
     }));
 }
@@ -251,18 +254,28 @@ mod tests {
     }
 
     #[test]
-    fn it_is_late_when_many_came_since_it_was_last_on_time() {
+    fn it_is_late_by_what_requests_take_until_what_is_due_has_its_turn() {
+        let mut gate = Gate::new();
+        let request = |gate: &mut Gate, took: Duration| {
+            gate.last = Stopwatch::started_before(took);
+            gate.comes();
+        };
+        for _ in 0..100 {
+            request(&mut gate, Duration::from_millis(4));
+        }
+        assert!(gate.late() >= PATIENCE * 3, "{:?}", gate.late());
+        gate.on_time();
+        assert_eq!(gate.late(), Duration::ZERO);
+        // The machine stood still, three times.
+        for _ in 0..3 {
+            request(&mut gate, Duration::from_secs(9));
+        }
+        assert!(gate.late() < PRESSED, "{:?}", gate.late());
+
         pretend(PATIENCE);
-        let late = || with(|gate| gate.late()).unwrap_or_default();
-        assert!(late() >= PATIENCE && !is_too_late());
+        assert!(!is_too_late());
         pretend(TOO_LATE);
         assert!(is_too_late());
-        let _ = with(Gate::on_time);
-        assert!(late() < PRESSED && !is_too_late());
-        // The machine stood still, and there is little to do.
-        pretend(TOO_LATE);
-        let _ = with(|gate| gate.requests = 0);
-        assert!(!is_too_late() && admits(|| origin(1, 1)));
     }
 
     proptest! {
