@@ -10,6 +10,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// How often a lock that is held is asked for again. A process that was just started by the one
+/// that held it has it too until it has become another program, some milliseconds at most.
+const LOCK_TRIES: u32 = 20;
+const LOCK_POLL: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// The data directory of one server, locked for this process as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -68,15 +73,28 @@ impl DataDir {
         let lock = private_file()
             .open(&lock_path)
             .map_err(Fault::io("open", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Fault::InUse {
-                path: path.to_owned(),
-            }),
-            Err(TryLockError::Error(source)) => Err(Fault::io("lock", &lock_path)(source)),
+        let mut patience = LOCK_TRIES;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        _lock: lock,
+                    });
+                }
+                Err(TryLockError::WouldBlock) if patience > 0 => {
+                    patience -= 1;
+                    std::thread::sleep(LOCK_POLL);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Fault::InUse {
+                        path: path.to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(Fault::io("lock", &lock_path)(source));
+                }
+            }
         }
     }
 
