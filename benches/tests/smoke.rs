@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
-use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -11,16 +10,10 @@ const LOAD: &str = env!("CARGO_BIN_EXE_load");
 
 /// Runs it on the `writ` that the same build made, with few applications.
 fn load(arguments: &[&str]) -> Output {
-    let writ = Path::new(LOAD).with_file_name("writ");
-    assert!(
-        writ.is_file(),
-        "{} is missing: run `cargo test --workspace`, which builds it",
-        writ.display()
-    );
     let output = Command::new(LOAD)
         .args(arguments)
         .arg("--writ")
-        .arg(writ)
+        .arg(writ_tests::binary())
         .args(["--applications", "20"])
         .output()
         .unwrap();

@@ -15,6 +15,7 @@ mod writ;
 pub use actors::{Admin, Application};
 pub use http::{Answer, Call, Exchange, Http, basic_credentials, exchange, raw};
 pub use process::{Finished, Process};
+pub(crate) use writ::built;
 pub use writ::{Start, Writ, binary};
 
 use std::net::{Ipv4Addr, TcpListener};

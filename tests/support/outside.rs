@@ -181,17 +181,7 @@ fn installed(source: &Path, lock: &str, tool: &str, install: impl FnOnce(&Path))
     )
         .hash(&mut hasher);
     let name = source.file_name().expect("a package has a name");
-    let program = std::env::current_exe().expect("a process knows its program");
-    // `target/debug/load`, or `target/debug/deps/it-…`. Not by cargo's tag: it tags only a target
-    // directory that it has made itself.
-    let built = program.parent().expect("a program is in a directory");
-    let built = match built.ends_with("deps") {
-        true => built
-            .parent()
-            .expect("deps is in the directory of a profile"),
-        false => built,
-    };
-    let parent = built.join("outside");
+    let parent = crate::built().join("outside");
     let place = parent.join(format!("{}-{:016x}", name.display(), hasher.finish()));
     if !place.is_dir() {
         std::fs::create_dir_all(&parent).expect("target/ can be written");

@@ -1,7 +1,7 @@
 //! A real Writ server: the built binary, a data directory of its own, free ports.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use tempfile::TempDir;
@@ -45,17 +45,24 @@ pub struct Writ {
     data: TempDir,
 }
 
-/// The `writ` program that the same build made, beside the test binary.
+/// Where the build put the programs it made: `target/PROFILE`, in which this one lies too, or below
+/// it in `deps`, as test binaries do. Not by cargo's tag: it tags only a target directory that it
+/// has made itself.
+pub(crate) fn built() -> PathBuf {
+    let program = std::env::current_exe().expect("a process knows its program");
+    let directory = program.parent().expect("a program is in a directory");
+    match directory.parent() {
+        Some(profile) if directory.ends_with("deps") => profile.to_owned(),
+        _ => directory.to_owned(),
+    }
+}
+
+/// The `writ` program that the same build made.
 ///
 /// # Panics
 /// When it is not there.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a process knows its program");
-    let writ = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("test binaries lie in target/PROFILE/deps")
-        .join("writ");
+    let writ = built().join("writ");
     assert!(
         writ.is_file(),
         "{} is missing: run `cargo test --workspace`, which builds it",
