@@ -9,11 +9,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How often a lock that is held is asked for again. A process that was just started by the one
 /// that held it has it too until it has become another program, some milliseconds at most.
 const LOCK_TRIES: u32 = 20;
-const LOCK_POLL: std::time::Duration = std::time::Duration::from_millis(10);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// The data directory of one server, locked for this process as long as the value lives.
 #[derive(Debug)]
@@ -73,28 +74,23 @@ impl DataDir {
         let lock = private_file()
             .open(&lock_path)
             .map_err(Fault::io("open", &lock_path))?;
-        let mut patience = LOCK_TRIES;
-        loop {
+        let mut tries = LOCK_TRIES;
+        let locked = loop {
             match lock.try_lock() {
-                Ok(()) => {
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        _lock: lock,
-                    });
-                }
-                Err(TryLockError::WouldBlock) if patience > 0 => {
-                    patience -= 1;
-                    std::thread::sleep(LOCK_POLL);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Fault::InUse {
-                        path: path.to_owned(),
-                    });
-                }
-                Err(TryLockError::Error(source)) => {
-                    return Err(Fault::io("lock", &lock_path)(source));
-                }
+                Err(TryLockError::WouldBlock) if tries > 0 => tries -= 1,
+                locked => break locked,
             }
+            std::thread::sleep(LOCK_POLL);
+        };
+        match locked {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(Fault::InUse {
+                path: path.to_owned(),
+            }),
+            Err(TryLockError::Error(source)) => Err(Fault::io("lock", &lock_path)(source)),
         }
     }
 
