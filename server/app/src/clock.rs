@@ -143,19 +143,16 @@ thread_local! {
 
 impl Public {
     fn fill(&mut self, out: &mut [u8]) {
+        if out.len() > self.bytes.len() {
+            return SystemRandom.fill(out);
+        }
         if out.len() > self.left {
             SystemRandom.fill(&mut self.bytes);
             self.left = self.bytes.len();
         }
         let begin = self.bytes.len() - self.left;
-        match self.bytes.get(begin..begin + out.len()) {
-            Some(next) => {
-                out.copy_from_slice(next);
-                self.left -= out.len();
-            }
-            // More than there is room for.
-            None => SystemRandom.fill(out),
-        }
+        out.copy_from_slice(&self.bytes[begin..begin + out.len()]);
+        self.left -= out.len();
     }
 }
 

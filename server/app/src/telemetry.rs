@@ -173,19 +173,19 @@ impl TraceContext {
             (Some(header), None) => Self::parse(header),
             _ => None,
         };
-        let mut fresh = [0; 24];
-        random.fill_public(&mut fresh);
-        let [span_id, high, low] = fresh.as_chunks().0 else {
-            unreachable!("three times eight bytes");
+        let number = || {
+            let mut bytes = [0; 8];
+            random.fill_public(&mut bytes);
+            u64::from_be_bytes(bytes)
         };
-        // Neither may be all zero (§3.2.2.3, §3.2.2.4).
-        let span_id = u64::from_be_bytes(*span_id).max(1);
+        // Neither id may be all zero (§3.2.2.3, §3.2.2.4).
+        let span_id = number().max(1);
         match parent {
             Some(parent) => Self { span_id, ..parent },
             None => {
-                let high = u64::from_be_bytes(*high).max(1);
+                let high = number().max(1);
                 Self {
-                    trace_id: u128::from(high) << 64 | u128::from(u64::from_be_bytes(*low)),
+                    trace_id: u128::from(high) << 64 | u128::from(number()),
                     span_id,
                     flags: SAMPLED,
                 }
