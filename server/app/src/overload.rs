@@ -149,7 +149,7 @@ pub fn watch() {
 
 /// A request comes: whether it must come again later, when it is one that can wait.
 #[must_use]
-pub fn is_too_late() -> bool {
+pub fn comes_too_late() -> bool {
     let late = |gate: &mut Gate| {
         gate.comes();
         gate.late() >= TOO_LATE
@@ -273,9 +273,9 @@ mod tests {
         assert!(gate.late() < PRESSED, "{:?}", gate.late());
 
         pretend(PATIENCE);
-        assert!(!is_too_late());
+        assert!(!comes_too_late());
         pretend(TOO_LATE);
-        assert!(is_too_late());
+        assert!(comes_too_late());
     }
 
     proptest! {

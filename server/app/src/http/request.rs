@@ -82,7 +82,7 @@ pub async fn trace<B: MessageBody + 'static>(
 
     let entered = app.enter();
     // Administrators are let in: they may be about to end it.
-    let late = overload::is_too_late() && endpoint != Endpoint::Admin;
+    let late = overload::comes_too_late() && endpoint != Endpoint::Admin;
     if entered.is_none() || app.is_closed() || late {
         app.metrics.shed();
         let detail = "this server takes no more requests now, try again";
