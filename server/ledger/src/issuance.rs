@@ -3,9 +3,8 @@
 //!
 //! One thread writes. It takes whatever is queued, makes one frame and one commit of it, and then
 //! answers: while one group is synced the next one gathers, so no timer is needed but for records
-//! that nobody waits for. Files are
-//! closed by size and age; a second thread seals them (Merkle root, summary) and unlinks whole
-//! files that are past retention.
+//! that nobody waits for. Files are closed by size and age; a second thread seals them (Merkle root,
+//! summary) and unlinks whole files that are past retention.
 //!
 //! How much a record's answer promises is said with each record ([`RecordMode`]): *durable* answers
 //! after the commit; *buffered* at once, so a crash loses at most what [`IssuanceStats::unsynced`]
